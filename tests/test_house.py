@@ -1,0 +1,416 @@
+"""Rules of the house: what README, packaging, notebooks and modules promise each other."""
+
+import ast
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tomllib
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+HOUSE = Path(__file__).resolve().parent.parent
+MODULES = sorted(path for path in (HOUSE / "yelp_tl").glob("*.py") if not path.name.startswith("_"))
+NOTEBOOKS = sorted(path for path in (HOUSE / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+README = (HOUSE / "README.md").read_text(encoding="utf-8")
+RUN_LINE = (
+    'python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e ".[offline]"'
+    " && yelp_tl compare --data reviews.csv"
+)
+TEST_LINE = (
+    'python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e ".[dev,offline]"'
+    " && nbdev_test --n_workers 1 && pytest"
+)
+each_module = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def settings():
+    parser = ConfigParser(delimiters=["="])
+    parser.read(HOUSE / "settings.ini", encoding="utf-8")
+    return parser["DEFAULT"]
+
+
+def text_of(name):
+    return (HOUSE / name).read_text(encoding="utf-8")
+
+
+def cells(notebook, kind):
+    """Sources of the cells of one kind, in order."""
+    found = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in found if cell["cell_type"] == kind]
+
+
+def outputs(notebook):
+    """Every stored output of a notebook."""
+    found = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return [output for cell in found if cell["cell_type"] == "code" for output in cell["outputs"]]
+
+
+def shown_text(output):
+    """The words of an output, without the bytes of pictures."""
+    data = {kind: value for kind, value in output.get("data", {}).items() if not kind.startswith("image/")}
+    return json.dumps({**output, "data": data})
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(path):
+    """Every function and method of a module, with the name of the class it is in, if any."""
+    for node in tree(path).body:
+        if isinstance(node, ast.FunctionDef):
+            yield "", node
+        if isinstance(node, ast.ClassDef):
+            yield from ((node.name, inner) for inner in node.body if isinstance(inner, ast.FunctionDef))
+
+
+# README, .ci/run and the home page
+
+
+def test_readme_holds_each_line_once():
+    lines = README.splitlines()
+    assert lines.count(RUN_LINE) == 1
+    assert lines.count(TEST_LINE) == 1
+
+
+def test_ci_takes_its_line_from_the_readme():
+    script = text_of(".ci/run")
+    pattern = re.search(r"^pattern='(.+)'$", script, re.M).group(1)
+    assert [line for line in README.splitlines() if re.search(pattern, line)] == [TEST_LINE]
+    assert "pip install" not in script, "the installation is the README's, not a second one"
+    assert "set -euo pipefail" in script
+
+
+def test_readme_has_one_place_for_the_results():
+    assert re.findall(r"<!-- results:\w+ -->", README) == ["<!-- results:begin -->", "<!-- results:end -->"]
+
+
+def test_readme_and_home_page_open_with_the_same_words():
+    opening = README.split("\n## ")[0].strip()
+    assert "\n\n".join(cells(HOUSE / "nbs" / "index.ipynb", "markdown")).startswith(opening)
+
+
+def test_readme_example_runs(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert len(blocks) == 1
+    done = subprocess.run([sys.executable, "-c", blocks[0]], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"right: [01]\.\d\d, 95% interval [01]\.\d\d to [01]\.\d\d, 20 rows\n", done.stdout)
+
+
+def test_home_page_links_are_absolute():
+    # the same words stand on the site and in the repository, so a relative link is broken in one of them
+    targets = re.findall(r"\]\(([^)]+)\)", "\n".join(cells(HOUSE / "nbs" / "index.ipynb", "markdown")))
+    assert targets
+    assert all(target.startswith("https://") for target in targets)
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "_quarto.yml"])
+def test_links_into_the_repository_point_to_files(name):
+    address = f"https://github.com/{settings()['user']}/{settings()['repo']}"
+    for link in re.findall(r"https://github\.com/[^\s)\"']+", text_of(name)):
+        assert link.startswith(address), link
+        inside = link.removeprefix(address).removeprefix(f"/blob/{settings()['branch']}").strip("/")
+        assert (HOUSE / inside).exists(), link
+
+
+def test_links_to_the_site_use_its_address():
+    site = settings()["doc_host"] + settings()["doc_baseurl"]
+    page = "\n".join(cells(HOUSE / "nbs" / "index.ipynb", "markdown"))
+    links = re.findall(r"https://[\w.-]+\.github\.io[^\s)]*", README + page + text_of("CITATION.cff"))
+    there = {"index"} | {re.sub(r"^\d+_", "", path.stem) for path in NOTEBOOKS}
+    for link in links:
+        assert link.startswith(site), link
+        assert link.removeprefix(site).strip("/").removesuffix(".html") in there | {""}, link
+
+
+# version and dependencies
+
+
+def test_version_is_the_same_everywhere():
+    version = settings()["version"]
+    assert text_of("yelp_tl/__init__.py").strip() == f'__version__ = "{version}"'
+    assert yaml.safe_load(text_of("CITATION.cff"))["version"] == version
+    assert re.search(r"^## (\S+)", text_of("CHANGELOG.md"), re.M).group(1) == version
+
+
+def constraints():
+    lines = [line for line in text_of("constraints.txt").splitlines() if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def requirements():
+    kinds = ("requirements", "offline_requirements", "dev_requirements")
+    return [Requirement(one) for kind in kinds for one in settings()[kind].split()]
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_constraints_satisfy_settings(requirement):
+    version = constraints()[canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(version)
+
+
+def test_constraints_are_exact_and_name_no_local_build():
+    assert len(constraints()) > 100
+    assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in constraints().values())
+    assert constraints()["torch"] == "2.13.0"
+
+
+def imported(path):
+    """Names of the packages that a file imports, at any depth of the file."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module.split(".")[0]
+
+
+@each_module
+def test_module_imports_only_what_is_declared(module):
+    declared = {canonicalize_name(Requirement(one).name) for one in settings()["requirements"].split()}
+    declared |= {"yelp-tl", "pandas"}  # datasets requires pandas
+    other_names = {"sklearn": "scikit-learn"}
+    used = {canonicalize_name(other_names.get(name, name)) for name in imported(module)}
+    assert used - declared - {canonicalize_name(name) for name in sys.stdlib_module_names} == set()
+
+
+@each_module
+def test_module_loads_no_pickle(module):
+    forbidden = {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
+    assert forbidden.isdisjoint(imported(module))
+    assert not re.search(
+        r"trust_remote_code\s*=\s*True|weights_only\s*=\s*False|allow_pickle\s*=\s*True",
+        module.read_text(encoding="utf-8"),
+    )
+
+
+def test_package_data_is_in_the_manifest():
+    suffixes = {path.suffix for path in (HOUSE / "yelp_tl").iterdir() if path.is_file()} - {".py"}
+    named = set(re.findall(r"yelp_tl/\*(\.\w+)", text_of("MANIFEST.in")))
+    assert suffixes <= named
+
+
+# the site
+
+
+def test_sidebar_render_list_and_notebooks_agree():
+    site = yaml.safe_load(text_of("_quarto.yml"))
+
+    def pages(items):
+        for item in items:
+            if isinstance(item, str):
+                yield item
+            elif "contents" in item:
+                yield from pages(item["contents"])
+            else:
+                yield item["href"]
+
+    listed = list(pages(site["website"]["sidebar"]["contents"]))
+    there = sorted(path.relative_to(HOUSE / "nbs").as_posix() for path in NOTEBOOKS)
+    assert sorted(listed) == there
+    assert sorted(site["project"]["render"]) == there
+    local = [item["href"] for side in ("left", "right") for item in site["website"]["navbar"][side]]
+    assert {href for href in local if not href.startswith("https://")} <= set(there)
+
+
+def test_page_names_are_unique_without_their_number():
+    names = [path.with_name(re.sub(r"^\d+_", "", path.name)) for path in NOTEBOOKS]
+    assert len(names) == len(set(names))
+
+
+def test_site_names_files_that_exist_and_loads_nothing_from_elsewhere():
+    site = yaml.safe_load(text_of("_quarto.yml"))
+    html = site["format"]["html"]
+    assert html["html-math-method"] == "mathml"
+    for themes in html["theme"].values():
+        assert [name for name in themes if name.endswith(".scss")] == ["theme.scss"]
+    assert "$web-font-path: false;" in text_of("nbs/theme.scss")
+    assert yaml.safe_load(text_of("nbs/_quarto.yml"))["metadata-files"] == ["../_quarto.yml", "nbdev.yml"]
+    assert "analytics" not in text_of("_quarto.yml")
+
+
+@pytest.mark.parametrize("name", ["test.yaml", "docs.yaml"])
+def test_workflow_pins_its_actions(name):
+    jobs = yaml.safe_load(text_of(f".github/workflows/{name}"))["jobs"]
+    used = [step["uses"] for job in jobs.values() for step in job["steps"] if "uses" in step]
+    assert used
+    assert all(re.fullmatch(r"[\w.-]+/[\w./-]+@v\d+", action) for action in used)
+
+
+# notebooks
+
+
+@each_notebook
+def test_notebook_opens_with_title_and_summary(notebook):
+    first = cells(notebook, "markdown")[0].splitlines()
+    name = re.sub(r"^\d+_", "", notebook.stem)
+    assert first[0] == f"# {'yelp_tl' if name == 'index' else name}"
+    assert first[1] == ""
+    assert re.fullmatch(r"> \S.{20,150}", first[2])
+
+
+@each_notebook
+def test_notebook_names_its_module_and_imports_alone(notebook):
+    sources = cells(notebook, "code")
+    modules = [match for source in sources for match in re.findall(r"^#\| default_exp (\w+)$", source, re.M)]
+    if notebook.stem == "index":
+        assert modules == []
+        return
+    assert modules == [re.sub(r"^\d+_", "", notebook.stem)]
+    exported = [ast.parse(source) for source in sources if re.match(r"#\| export\b", source)]
+    importing = [any(isinstance(node, ast.Import | ast.ImportFrom) for node in cell.body) for cell in exported]
+    assert importing == [True] + [False] * (len(exported) - 1), "one export cell holds the imports, and comes first"
+    assert all(isinstance(node, ast.Import | ast.ImportFrom) for node in exported[0].body)
+
+
+@each_notebook
+def test_notebook_outputs_are_small_and_clean(notebook):
+    stored = outputs(notebook)
+    assert len(json.dumps(stored)) < 200_000
+    assert [output for output in stored if output["output_type"] == "error"] == []
+    # a path of the machine that ran it, in any of the usual places
+    paths = re.compile(r"/(home|Users|root|work|tmp|mnt|opt|usr|var)/\w|\b[A-Z]:\\\\")
+    assert [found.group() for output in stored for found in paths.finditer(shown_text(output))] == []
+
+
+@each_notebook
+def test_notebook_outputs_need_no_script_and_no_other_server(notebook):
+    allowed = {"text/plain", "text/markdown", "text/html", "image/png", "image/svg+xml"}
+    for output in outputs(notebook):
+        data = output.get("data", {})
+        assert set(data) <= allowed
+        shown = "".join("".join(data.get(kind, "")) for kind in ("text/html", "text/markdown", "image/svg+xml"))
+        assert not re.search(r"<script|<link|\bsrc=.?(https?:)?//", shown)
+
+
+@each_notebook
+def test_notebook_binds_no_exported_name_twice(notebook):
+    names = []
+    for source in cells(notebook, "code"):
+        if re.match(r"#\| export\b", source):
+            body = ast.parse(source).body
+            names += [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    assert len(names) == len(set(names))
+
+
+@each_notebook
+def test_notebook_describes_its_figures(notebook):
+    found = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    drawn = [cell for cell in found if "image/png" in json.dumps(cell.get("outputs", []))]
+    assert all("#| fig-alt:" in "".join(cell["source"]) for cell in drawn)
+
+
+# modules
+
+
+def numbers():
+    """The number of each module, read from the name of its notebook."""
+    names = [re.fullmatch(r"(\d+)_(\w+)", path.stem) for path in NOTEBOOKS]
+    return {match.group(2): int(match.group(1)) for match in names if match}
+
+
+def test_every_module_has_its_notebook():
+    assert {path.stem for path in MODULES} <= set(numbers())
+
+
+@each_module
+def test_module_imports_only_from_lower_numbers(module):
+    numbered = numbers()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("yelp_tl."):
+            assert numbered[node.module.split(".")[1]] < numbered[module.stem], node.module
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("yelp_tl.") for alias in node.names), "import names, not modules"
+
+
+@each_module
+def test_no_function_is_above_forty_lines(module):
+    long = {node.name: node.end_lineno - node.lineno + 1 for _, node in functions(module)}
+    assert {name: lines for name, lines in long.items() if lines > 40} == {}
+
+
+def test_functions_are_short():
+    lengths = [node.end_lineno - node.lineno + 1 for module in MODULES for _, node in functions(module)]
+    assert statistics.median(lengths) <= 14
+
+
+def speaks_for_itself(annotation):
+    """Whether a type needs no comment: nothing, or a class by name, such as Dataset or Axes."""
+    if isinstance(annotation, ast.Name | ast.Attribute):
+        return ast.unparse(annotation).split(".")[-1][0].isupper()
+    return isinstance(annotation, ast.Constant)
+
+
+def faults(node, lines):
+    """What a public function leaves unsaid."""
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    arguments = [argument for argument in arguments if argument.arg not in ("self", "cls")]
+    places = {argument.arg: (argument.annotation, argument.lineno) for argument in arguments}
+    places["return"] = (node.returns, node.returns.lineno if node.returns else node.lineno)
+    if not ast.get_docstring(node):
+        yield f"{node.name}: no docstring"
+    for name, (annotation, place) in places.items():
+        if annotation is None:
+            yield f"{node.name}: no type for {name}"
+        elif name == "return" and ast.unparse(annotation) == "str":
+            continue  # the docstring says which words come back
+        elif not speaks_for_itself(annotation) and "#" not in lines[place - 1]:
+            yield f"{node.name}: no comment for {name}"
+
+
+@each_module
+def test_public_functions_explain_themselves(module):
+    lines = module.read_text(encoding="utf-8").splitlines()
+    public = [node for owner, node in functions(module) if not owner and not node.name.startswith("_")]
+    assert [fault for node in public for fault in faults(node, lines)] == []
+
+
+@each_module
+def test_public_classes_have_a_docstring_and_settings_are_frozen(module):
+    for node in tree(module).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        assert node.name.startswith("_") or ast.get_docstring(node), node.name
+        methods = [inner for inner in node.body if isinstance(inner, ast.FunctionDef)]
+        bare = [inner.name for inner in methods if not inner.name.startswith("_") and not ast.get_docstring(inner)]
+        assert node.name.startswith("_") or bare == [], node.name
+        for mark in map(ast.unparse, node.decorator_list):
+            assert "dataclass" not in mark or "frozen=True" in mark, node.name
+
+
+@each_module
+def test_module_imports_no_star_and_sets_no_seed_at_import(module):
+    for node in ast.walk(tree(module)):
+        assert not (isinstance(node, ast.ImportFrom) and node.names[0].name == "*")
+    for node in tree(module).body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            assert "seed" not in ast.unparse(node.value.func)
+
+
+def test_nothing_is_left_for_later():
+    # the words are put together here, so that this file does not find itself
+    words = ["TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error"]
+    places = [*MODULES, *NOTEBOOKS, *sorted((HOUSE / "tests").glob("*.py")), HOUSE / "README.md"]
+    found = {
+        path.name: word
+        for path in places
+        for word in words
+        if re.search(rf"\b{word}\b", path.read_text(encoding="utf-8"))
+    }
+    assert found == {}
+
+
+def test_ruff_and_pytest_read_their_settings_from_one_file():
+    tool = tomllib.loads(text_of("pyproject.toml"))["tool"]
+    assert tool["ruff"]["line-length"] == 120
+    assert "not slow" in tool["pytest"]["ini_options"]["addopts"]
+    assert not (HOUSE / "pytest.ini").exists()
+    assert not (HOUSE / "ruff.toml").exists()

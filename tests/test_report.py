@@ -1,0 +1,410 @@
+"""The report: complete, harmless, readable by eyes and by programs, and the same each time."""
+import re
+from html.parser import HTMLParser
+from importlib.resources import files
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+from yelp_tl.evaluation import compare_pair, score
+from yelp_tl.report import (
+    Column,
+    answer_sentence,
+    best_models,
+    clean_text,
+    describe_confusion,
+    find_pair,
+    flatten,
+    folded_text,
+    plain_sentence,
+    plot_epochs,
+    ranking,
+    show,
+    show_interval,
+    show_p,
+    show_seconds,
+    worst_mistakes,
+    write_report,
+)
+
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+NASTY = ['<script>alert("1")</script>', "\"quoted\" & 'single' <b>bold</b>", "</blockquote></article></main>",
+         "&lt;&amp;",
+         "null \0 byte", "line\\nbreak and \\\"quote\\\"", "\u202eright to left", "<img src=x onerror=alert(1)>",
+         "long " * 200 + "</details><script>late()</script>", "☃ \U0001f600 é $title ${answer}",
+         "\ud800 lone surrogate", ""]
+
+
+class Page(HTMLParser):
+    "Reads a page, checks that tags are balanced, and keeps what the tests ask for."
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.words = [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        names = [name for name, _ in attributes]
+        assert len(names) == len(set(names)), (tag, names)
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, (tag, self.open)
+        self.open.pop()
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    def named(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def text(self):
+        return "".join(self.words)
+
+
+def made_up(names, n=24, seed=0, epochs=True):
+    "Results, labels and probabilities of a run with these models, better and better."
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 5
+    probabilities, models = {}, {}
+    for strength, name in enumerate(names):
+        raw = rng.random((n, 5)) + 0.15 * strength * np.eye(5)[labels]
+        probabilities[name] = raw / raw.sum(axis=1, keepdims=True)
+        models[name] = score(labels, probabilities[name]) | {
+            "fit_seconds": 1.5, "predict_seconds": 0.01, "parameters_trained": 22_700_000, "tokens_computed": None}
+    if epochs and "fine_tuned" in names:
+        models["fine_tuned"]["epochs"] = [
+            {"epoch": float(i), "train_loss": 1.5 / i, "scored_on": "validation", "n": 50, "loss": 1.2, "accuracy": 0.5,
+             "accuracy_interval": [0.4, 0.6], "within_one": 0.9, "mae": 0.6, "quadratic_weighted_kappa": 0.7,
+             "macro_f1": 0.5} for i in (1, 2, 3)]
+    predictions = {name: found.argmax(axis=1) for name, found in probabilities.items()}
+    pairs = [compare_pair(labels, predictions, b, a, seed=1) for a, b in zip(names, names[1:], strict=False)]
+    results = {"schema": 1, "command": 'yelp_tl compare --data "a&b.csv"',
+               "config": {"seed": 42, "preset": None, "training": {"learning_rate": 1e-4, "grouped": True}},
+               "data": {"source": "a&b.csv", "revision_or_sha256": "ab" * 32, "n_test": n,
+                        "label_counts": {"train": [1, 2, 3, 4, 5], "test": [5, 5, 5, 5, 4]}},
+               "environment": {"versions": {"torch": "2.13.0"}, "device": "cpu", "precision": None},
+               "models": models, "pairs": pairs}
+    return results, labels, probabilities
+
+
+ALL = ["majority", "naive_bayes", "logistic_regression", "frozen_features", "fine_tuned"]
+
+
+def write(folder, names=ALL, texts=None, **settings):
+    results, labels, probabilities = made_up(names, **settings)
+    texts = [f"text {i}" for i in range(len(labels))] if texts is None else texts
+    return write_report(folder, results, labels, probabilities, texts, np.arange(len(labels)) + 1000)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    texts = (NASTY * 2)[:24]
+    return write(tmp_path_factory.mktemp("run") / "new" / "folder", texts=texts)
+
+
+@pytest.fixture(scope="module")
+def html(path):
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def test_page_has_one_of_everything_it_needs(page):
+    tags = [name for name, _ in page.tags]
+    assert [tags.count(tag) for tag in ("html", "head", "title", "body", "header", "h1", "main", "footer")] == [1] * 8
+    assert page.named("html")[0]["lang"] == "en"
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.named("meta")
+    assert "$" not in page.text.replace("$title ${answer}", "")
+
+
+def test_page_fetches_nothing_and_runs_nothing(html, page):
+    assert "//" not in re.sub(r'"data:image/png;base64,[^"]+"', "", html)  # no address with or without a scheme
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & {name for name, _ in page.tags}
+    for name, attributes in page.tags:
+        assert not any(key.startswith("on") for key in attributes), (name, attributes)
+        for key in ("src", "href", "action", "data"):
+            value = attributes.get(key, "#")
+            assert value.startswith("#") or (name == "image" and value.startswith("data:image/png")), (name, value)
+    style = re.search(r"<style>(.*?)</style>", html, flags=re.S).group(1)
+    assert "url(" not in style and "@import" not in style
+
+
+def test_policy_of_the_page_forbids_scripts(page):
+    policy = next(meta["content"] for meta in page.named("meta") if meta.get("http-equiv"))
+    assert "default-src 'none'" in policy and "script-src" not in policy
+
+
+@pytest.mark.parametrize("texts", [NASTY[:6], NASTY[6:]])
+def test_strange_texts_stay_text(texts, tmp_path):
+    "Every row is wrong, so every text is shown; it is read back as it was and makes no tag."
+    results, labels, _ = made_up(["naive_bayes"], n=len(texts))
+    wrong = {"naive_bayes": np.eye(5)[(labels + 1) % 5]}
+    page = Page(write_report(tmp_path, results, labels, wrong, texts, range(len(texts))).read_text(encoding="utf-8"))
+    assert not {"script", "img", "b"} & {name for name, _ in page.tags}
+    assert len(page.named("article")) == len(page.named("blockquote")) == len(texts)
+    readable = {"null \0 byte": "null \ufffd byte", "\ud800 lone surrogate": "? lone surrogate",
+                "line\\nbreak and \\\"quote\\\"": 'line\nbreak and "quote"'}
+    for text in texts:
+        assert readable.get(text, text) in page.text
+
+
+@given(st.text())
+def test_clean_text_is_read_back_as_it_was(text):
+    read = []
+    parser = HTMLParser(convert_charrefs=True)
+    parser.handle_starttag = parser.handle_startendtag = lambda *_: pytest.fail("a tag got through")
+    parser.handle_data = read.append
+    parser.feed(clean_text(text))
+    parser.close()
+    expected = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    assert "".join(read) == expected
+    assert '"' not in clean_text(text) and "'" not in clean_text(text)
+
+
+def test_every_picture_has_a_text_and_a_caption(page):
+    pictures = page.named("svg")
+    assert len(pictures) == len(page.named("figure")) == len(page.named("figcaption")) == 1 + 5 + 2
+    assert all(picture["role"] == "img" and len(picture["aria-label"]) > 40 for picture in pictures)
+    assert len({picture["aria-label"] for picture in pictures}) == len(pictures)
+
+
+def test_ids_are_unique_and_references_lead_somewhere(html, page):
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    wanted = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)|aria-labelledby="([^"]+)"', html)
+    assert wanted and {a or b or c for a, b, c in wanted} <= set(ids)
+
+
+def test_tables_have_captions_and_scopes(page):
+    assert len(page.named("caption")) == len(page.named("table"))
+    assert all(heading.get("scope") in ("row", "col") for heading in page.named("th"))
+    boxes = [attributes for attributes in page.named("div") if "scroll" in attributes.get("class", "")]
+    assert boxes and all(box["tabindex"] == "0" and box["aria-label"] for box in boxes)
+
+
+def test_rows_of_tables_are_equally_long(html):
+    for table in re.findall(r"<table.*?</table>", html, flags=re.S):
+        assert len({len(re.findall(r"<t[hd]\b", row)) for row in re.findall(r"<tr>.*?</tr>", table, flags=re.S)}) == 1
+
+
+def test_headings_do_not_skip_a_level(page):
+    levels = [int(name[1]) for name, _ in page.tags if re.fullmatch("h[1-6]", name)]
+    assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+
+
+def test_nothing_measured_is_a_dash_never_none(page):
+    assert "None" not in page.text and "nan" not in page.text.split()
+    computed = page.text[page.text.index("Computed tokens"):]
+    assert "–" in computed[:300]
+
+
+def test_plots_are_files_that_open(path):
+    plots = sorted((path.parent / "plots").iterdir())
+    assert [plot.name for plot in plots] == sorted(
+        ["accuracy.svg", "accuracy_fine_tuned.svg", "loss_fine_tuned.svg", *(f"confusion_{name}.svg" for name in ALL)])
+    for plot in plots:
+        root = ElementTree.fromstring(plot.read_bytes())
+        assert root.tag.endswith("svg") and root.get("aria-label")
+        assert any(element.tag.endswith("text") for element in root.iter())  # text is text, not outlines
+        assert b"<dc:date>" not in plot.read_bytes()
+
+
+def test_same_run_same_bytes(path, tmp_path):
+    other = write(tmp_path, texts=(NASTY * 2)[:24])
+    assert other.read_bytes() == path.read_bytes()
+    for plot in (path.parent / "plots").iterdir():
+        assert (tmp_path / "plots" / plot.name).read_bytes() == plot.read_bytes()
+
+
+@pytest.mark.parametrize("names", [["majority"], ["naive_bayes", "fine_tuned"], ["majority", "naive_bayes"]])
+def test_a_part_of_the_models_will_do(names, tmp_path):
+    page = Page(write(tmp_path, names, epochs=False).read_text(encoding="utf-8"))
+    assert len(page.named("svg")) == 1 + len(names)
+    assert "No model of this run was trained in epochs." in page.text
+    assert ("Frozen features" in page.text) is False
+    assert ("No two models were compared" in page.text) is (len(names) == 1)
+
+
+def test_half_empty_results_will_do(tmp_path):
+    results, labels, probabilities = made_up(["naive_bayes", "fine_tuned"])
+    for key in ("pairs", "config", "data", "environment", "command"):
+        results.pop(key)
+    results["models"]["fine_tuned"]["epochs"] = [{"epoch": 1, "train_loss": 1.0, "scored_on": None, "loss": None}]
+    results["models"]["naive_bayes"]["epochs"] = None
+    results["models"]["ceiling"] = score(labels, np.eye(5)[labels])
+    page = Page(write_report(tmp_path, results, labels, probabilities, ["x"] * 24, range(24))
+                .read_text(encoding="utf-8"))
+    assert "not scored" in page.text and "Ceiling" in page.text
+
+
+def test_no_mistake_no_card(tmp_path):
+    results, labels, _ = made_up(["fine_tuned"])
+    page = Page(write_report(tmp_path, results, labels, {"fine_tuned": np.eye(5)[labels]}, ["x"] * 24, range(24))
+                .read_text(encoding="utf-8"))
+    assert "made no mistake" in page.text and not page.named("article")
+
+
+def test_rows_that_do_not_belong_together_are_refused(tmp_path):
+    results, labels, probabilities = made_up(["majority"])
+    with pytest.raises(ValueError, match="same length.*'texts': 3"):
+        write_report(tmp_path, results, labels, probabilities, ["x"] * 3, range(24))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_show_source_rows_and_the_whole_text(tmp_path):
+    texts = [f"start{i} " + "word " * 100 + f"end{i}" for i in range(24)]
+    results, labels, probabilities = made_up(["naive_bayes"])
+    page = Page(write_report(tmp_path, results, labels, probabilities, texts, np.arange(24) + 1000)
+                .read_text(encoding="utf-8"))
+    worst = worst_mistakes(labels, probabilities["naive_bayes"])
+    assert len(page.named("article")) == len(worst) == 10
+    assert re.findall(r"Row (\d+) of the source", page.text) == [str(1000 + i) for i in worst]
+    assert all(f"end{i}" in page.text for i in worst)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_worst_mistakes_against_a_plain_sort(seed):
+    rng = np.random.default_rng(seed)
+    labels, probabilities = rng.integers(0, 5, 30), rng.dirichlet(np.ones(5), 30)
+    losses = [(-np.log(p[label]), i) for i, (p, label) in enumerate(zip(probabilities, labels, strict=True))
+              if p.argmax() != label]
+    expected = [i for _, i in sorted(losses, key=lambda pair: -pair[0])][:10]
+    assert worst_mistakes(labels, probabilities).tolist() == expected
+
+
+def run_of(accuracies, interval=None):
+    models = {name: {"accuracy": value, "accuracy_interval": [value - 0.02, value + 0.02]}
+              for name, value in accuracies.items()}
+    names = list(accuracies)
+    pairs = [] if interval is None else [{"a": names[0], "b": names[1], "interval": interval, "mcnemar_p": 0.5,
+                                          "accuracy_difference": accuracies[names[0]] - accuracies[names[1]]}]
+    return {"models": models, "pairs": pairs}
+
+
+def test_answer_names_winner_amount_interval_and_rows():
+    answer = answer_sentence(run_of({"fine_tuned": 0.55, "naive_bayes": 0.43}, [0.1, 0.14]), 3000)
+    assert answer == ("Fine-tuned won: on 3,000 test reviews its accuracy is 0.550, which is 0.120 more than "
+                      "Naive Bayes, the next best (95% interval 0.100 to 0.140).")
+
+
+def test_answer_does_not_depend_on_the_direction_of_the_pair():
+    answer = answer_sentence(run_of({"naive_bayes": 0.43, "fine_tuned": 0.55}, [-0.14, -0.1]), 3000)
+    assert "Fine-tuned won" in answer and "0.100 to 0.140" in answer
+
+
+@pytest.mark.parametrize("interval", [[-0.01, 0.05], [0.0, 0.05], [-0.02, 0.0]])
+def test_answer_claims_no_winner_where_the_interval_includes_zero(interval):
+    answer = answer_sentence(run_of({"fine_tuned": 0.45, "naive_bayes": 0.43}, interval), 100)
+    assert "too close to call" in answer and "won" not in answer
+
+
+def test_answer_without_pairs_and_ceiling_never_wins():
+    results = run_of({"naive_bayes": 0.43, "ceiling": 0.7})
+    assert ranking(results) == ["naive_bayes"]
+    assert answer_sentence(results, 10).startswith("Naive Bayes reached the accuracy 0.430 on 10 test reviews (95%")
+    assert plain_sentence(results) == ""
+
+
+def test_plain_sentence_names_naive_bayes_once():
+    sentence = plain_sentence(run_of({"fine_tuned": 0.55, "naive_bayes": 0.43}, [0.1, 0.14]))
+    assert sentence == "Of every 100 reviews, Fine-tuned gets right about 12 more than Naive Bayes (between 10 and 14)."
+
+
+def test_find_pair_turns_the_pair_round():
+    results = run_of({"a": 0.5, "b": 0.4}, [0.05, 0.15])
+    assert find_pair(results, "b", "a")[1] == [-0.15, -0.05]
+    assert find_pair(results, "a", "c") is None
+
+
+@pytest.mark.parametrize("value, expected", [(0.12345, "0.123"), (1234567, "1,234,567"), (None, "–"),
+                                             (float("nan"), "–"), (-0.5, "−0.500"), (0, "0")])
+def test_show(value, expected):
+    assert show(value) == expected
+
+
+def test_show_others():
+    assert show_interval(None) == show_p(None) == show_seconds(None) == "–"
+    assert [show_p(0.0009), show_p(0.001), show_p(1.0)] == ["below 0.001", "0.001", "1.000"]
+    assert [show_seconds(0), show_seconds(0.1), show_seconds(99.94), show_seconds(1234.5)] == [
+        "below 0.1", "0.1", "99.9", "1,234"]
+
+
+def test_flatten_and_its_values():
+    assert flatten({"a_b": {"c": {"d": True}}, "e": [1, None], "f": [], "g": 1e-5}) == [
+        ("a b c d", "yes"), ("e", "1, –"), ("f", "–"), ("g", "1e-05")]
+
+
+def test_best_models_knows_ties_gaps_and_directions():
+    models = {"a": {"x": 1.0}, "b": {"x": 2.0}, "c": {"x": 2.0}, "d": {"x": None}, "e": {}, "ceiling": {"x": 9.0}}
+    assert best_models(models, Column("x", "", better="high")) == {"b", "c"}
+    assert best_models(models, Column("x", "", better="low")) == {"a"}
+    assert best_models(models, Column("x", "")) == set()
+    assert best_models({"a": {"x": 1.0}}, Column("x", "", better="low")) == set()
+    with pytest.raises(ValueError, match="larger"):
+        Column("x", "", better="larger")
+
+
+def test_describe_confusion_names_the_largest_mistake():
+    matrix = np.diag([5, 5, 5, 5, 5])
+    matrix[3, 4] = 4
+    assert describe_confusion(matrix) == "25 of 29 right; most often 4 stars taken for 5 stars (4 reviews)."
+
+
+def test_folded_text_cuts_at_a_word_and_keeps_all():
+    text = "wonderful " * 60
+    html = folded_text(text)
+    Page(html)
+    assert html.count("wonderful") == 60 + 27 and "wonderf " not in html
+    assert "\n" in folded_text("one\\ntwo")
+
+
+def test_folded_text_of_one_endless_word():
+    Page(folded_text("x" * 5000))
+
+
+def test_plot_epochs_without_scores():
+    ax = plot_epochs([{"epoch": 1, "train_loss": 1.0}, {"epoch": 2, "train_loss": 0.5}], Figure().subplots())
+    assert [line.get_label() for line in ax.lines] == ["training rows"]
+    assert plot_epochs([{"epoch": 1, "train_loss": 1.0}], Figure().subplots(), "accuracy").get_title().startswith("Acc")
+
+
+def test_template_is_package_data_and_made_for_dark_phones_and_paper():
+    template = files("yelp_tl").joinpath("report_template.html").read_text(encoding="utf-8")
+    for needed in ("prefers-color-scheme: dark", "@media print", "overflow-x: auto", "system-ui"):
+        assert needed in template
+
+
+def _luminance(colour):
+    parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_colours_have_enough_contrast():
+    "At least 4.5 to 1 (WCAG 2.2, 1.4.3) for every text colour on page and card, by day, by night and on paper."
+    template = files("yelp_tl").joinpath("report_template.html").read_text(encoding="utf-8")
+    themes = re.findall(r":root \{(.*?)\}", template, flags=re.S)
+    assert len(themes) == 3
+    for theme in themes:
+        colours = dict(re.findall(r"--(\w+): (#\w{6})", theme))
+        for text in ("ink", "quiet", "accent", "wrong", "right"):
+            for ground in ("page", "card"):
+                light, dark = sorted([_luminance(colours[text]), _luminance(colours[ground])], reverse=True)
+                assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, ground)
