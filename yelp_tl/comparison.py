@@ -6,8 +6,8 @@
 __all__ = ['MODEL_NAMES', 'COLUMNS', 'Experiment', 'draw_rows', 'unescape_reviews', 'describe_data', 'ModelRun', 'run_baseline',
            'run_frozen_features', 'run_fine_tuning', 'model_entry', 'all_pairs', 'describe_machine',
            'describe_environment', 'command_line', 'run_identity', 'default_folder', 'open_folder', 'write_json',
-           'write_predictions', 'table_cells', 'format_table', 'tell', 'run_models', 'compare', 'read_run',
-           'predict_with_run', 'score_run', 'collect_runs', 'summary_table']
+           'write_predictions', 'table_cells', 'format_table', 'tell', 'warn_if_slow', 'run_models', 'compare',
+           'read_run', 'predict_with_run', 'score_run', 'collect_runs', 'summary_table']
 
 # %% ../nbs/07_comparison.ipynb #eb2d756d
 import json
@@ -69,30 +69,18 @@ class Experiment:
     Raises `InputError` for a value that makes no sense.
     """
 
-    data: str
-    "file of reviews: .csv, .tsv, .json, .jsonl or .parquet"
-    test: str | None = None
-    "file of test reviews; without it the test rows are cut from --data"
-    model: str = "minilm"
-    "pretrained network: minilm, distilbert, a folder, or organisation/name@commit"
-    n_train: int = 1000
-    "training reviews"
-    n_validation: int = 500
-    "validation reviews, scored after each epoch"
-    n_test: int = 1000
-    "test reviews, scored once at the end"
-    seed: int = 42
-    "draws the rows, the new head, the order of training and dropout"
-    unescape: bool = False
-    "turn the literal backslash-n and backslash-quote of Yelp's files into line breaks and quotes"
-    shared_texts: Literal["refuse", "count"] = "refuse"
-    "what to do when a text stands on both sides of a split"
-    test_each_epoch: bool = False
-    "without validation rows, score the test rows after each epoch, for reading only"
-    models: tuple[str, ...] = MODEL_NAMES
-    "models to run"
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    "how the network is fine-tuned"
+    data: str  # file of reviews: .csv, .tsv, .json, .jsonl or .parquet
+    test: str | None = None  # file of test reviews; without it the test rows are cut from --data
+    model: str = "minilm"  # pretrained network: minilm, distilbert, a folder, or organisation/name@commit
+    n_train: int = 1000  # training reviews
+    n_validation: int = 500  # validation reviews, scored after each epoch
+    n_test: int = 1000  # test reviews, scored once at the end
+    seed: int = 42  # draws the rows, the new head, the order of training and dropout
+    unescape: bool = False  # turn the literal backslash-n and backslash-quote of Yelp's files into line breaks and quotes
+    shared_texts: Literal["refuse", "count"] = "refuse"  # what to do when a text stands on both sides of a split
+    test_each_epoch: bool = False  # without validation rows, score the test rows after each epoch, for reading only
+    models: tuple[str, ...] = MODEL_NAMES  # models to run
+    training: TrainingSettings = field(default_factory=TrainingSettings)  # how the network is fine-tuned
 
     def __post_init__(self):
         "Check every value."
@@ -415,6 +403,17 @@ def tell(
     "Print a line about the progress, to stderr, so that stdout holds results alone."
     print(message, file=sys.stderr, flush=True)
 
+# %% ../nbs/07_comparison.ipynb #7ce6834e
+def warn_if_slow(
+    experiment: Experiment,
+    device: str,  # from `choose_device`
+) -> None:
+    "Say what the lecture's padding costs where there is no GPU."
+    if device == "cpu" and experiment.training.padding == "max_length" and "fine_tuned" in experiment.models:
+        tell(f"every review is padded to {experiment.training.max_length} tokens, which is slow on a CPU: the lecture "
+             "reports 905 s with DistilBERT on the GPU of an Apple M1. --padding grouped computes the same rows "
+             "with little padding.")
+
 # %% ../nbs/07_comparison.ipynb #f1987021
 def run_models(
     experiment: Experiment,
@@ -466,6 +465,7 @@ def compare(
     if progress:
         tell(f"{len(split.train)} training, {len(split.validation)} validation and {len(split.test)} test rows; "
              + describe_device(environment["device"], environment["precision"]))
+        warn_if_slow(experiment, environment["device"])
     runs = run_models(experiment, split, checkpoint, folder, resume=resume, progress=progress)
     labels = np.asarray(split.test["label"][:])
     probabilities = {name: run.probabilities for name, run in runs.items()}
@@ -508,6 +508,7 @@ def predict_with_run(
 ) -> dict[str, np.ndarray]:  # model name -> (n, 5) probabilities
     "Predict with every model that a run saved."
     results, folder = read_run(folder), Path(folder)
+    texts = [unescape(text) for text in texts] if results["config"]["unescape"] else texts
     probabilities = {}
     for name in results["models"]:
         if name in BASELINES and (baselines or "fine_tuned" not in results["models"]):
@@ -531,8 +532,6 @@ def score_run(
 ) -> dict:  # data, models and pairs, as in results.json
     "Score a finished run's saved models on all rows of another file."
     results, reviews = read_run(folder), load_reviews(data)
-    if results["config"]["unescape"]:
-        reviews = unescape_reviews(reviews)
     labels = np.asarray(reviews["label"][:])
     probabilities = predict_with_run(folder, reviews["text"][:], progress=progress)
     return {

@@ -90,26 +90,16 @@ class TrainingSettings:
     Raises `InputError` for a value that makes no sense.
     """
 
-    epochs: int = 5
-    "how often every training review is seen"
-    learning_rate: float = 1e-4
-    "largest step of the optimizer AdamW"
-    warmup: float = 0.1
-    "share of the steps in which the learning rate rises to its largest value; then it falls to 0"
-    batch_size: int = 16
-    "reviews in one batch"
-    accumulation: int = 1
-    "batches whose gradients are added up before one step"
-    weight_decay: float = 0.0
-    "pull of the weights towards 0"
-    max_length: int = 512
-    "tokens of a review that are read; the rest is cut off"
-    padding: Literal["grouped", "longest", "max_length"] = "grouped"
-    "batches of similar length, batches padded to their longest review, or all padded to max_length"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    "number format; auto asks the processor"
-    evaluation_batch_size: int = 32
-    "reviews in one batch when scoring"
+    epochs: int = 5  # how often every training review is seen
+    learning_rate: float = 1e-4  # largest step of the optimizer AdamW
+    warmup: float = 0.1  # share of the steps in which the learning rate rises to its largest value; then it falls to 0
+    batch_size: int = 16  # reviews in one batch
+    accumulation: int = 1  # batches whose gradients are added up before one step
+    weight_decay: float = 0.0  # pull of the weights towards 0
+    max_length: int = 512  # tokens of a review that are read; the rest is cut off
+    padding: Literal["grouped", "longest", "max_length"] = "grouped"  # batches of similar length, batches padded to their longest review, or all padded to max_length
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # number format; auto asks the processor
+    evaluation_batch_size: int = 32  # reviews in one batch when scoring
 
     def __post_init__(self):
         "Check every value."
@@ -303,7 +293,7 @@ def training_tokens(
     lengths: list[int],  # tokens of each training review
     settings: TrainingSettings,
     sampler: EpochSampler,  # the run's own
-) -> int:
+) -> int:  # tokens
     "Tokens that the network computes in all epochs, padding included."
     pad_to = settings.max_length if settings.padding == "max_length" else None
     total = 0
@@ -436,8 +426,8 @@ def predict_probabilities(
     *,
     long_reviews: Literal["truncate", "windows"] = "truncate",  # what to do with more than max_length tokens
     max_length: int = 512,  # tokens that are read at once
-    batch_size: int = 32,
-    precision: str = "fp32",
+    batch_size: int = 32,  # texts in one batch
+    precision: str = "fp32",  # "fp32", "bf16" or "fp16"
     progress: str | None = None,  # what the bar says; None: no bar
 ) -> np.ndarray:  # (n, 5) probabilities of 1 to 5 stars, float64, each row sums to 1
     "Predict the stars of texts of any length."
