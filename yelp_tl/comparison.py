@@ -299,21 +299,21 @@ def run_identity(
         config["model"] = Path(experiment.model).resolve().name
     return {"schema": 1, "command": command_line(command, experiment), "config": config, "data": data}
 
-# %% ../nbs/07_comparison.ipynb #c0a23441
+# %% ../nbs/07_comparison.ipynb #98d97967
 def default_folder(
-    command: str,
+    command: str,  # "compare", "finetune" or "baseline"
     identity: dict,  # from `run_identity`
 ) -> Path:
     "Name of the run folder: the command and 8 digits that depend on settings and data."
     digits = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     return Path("runs") / f"{command}-{digits}"
 
-# %% ../nbs/07_comparison.ipynb #65257280
+# %% ../nbs/07_comparison.ipynb #01ae9a7e
 def open_folder(
-    folder: Path,
+    folder: Path,  # made if it does not exist
     identity: dict,  # from `run_identity`
     *,
-    resume: bool = False,
+    resume: bool = False,  # go on with an unfinished run
     force: bool = False,  # throw an earlier run in this folder away
 ) -> dict | None:  # results of a finished run of the same experiment; None: go ahead
     """Get a run folder ready, or find the finished run in it.
@@ -341,10 +341,10 @@ def open_folder(
     write_json(marker, identity)
     return None
 
-# %% ../nbs/07_comparison.ipynb #61bbf229
+# %% ../nbs/07_comparison.ipynb #1fd5b7c3
 def write_json(
-    path: Path,
-    content: dict,
+    path: Path,  # replaced if it exists
+    content: dict,  # numbers, texts, lists and dicts
 ) -> None:
     "Write a JSON file whole or not at all."
     draft = path.with_name(path.name + ".part")
@@ -396,9 +396,9 @@ def format_table(
             f"seed {results['config']['seed']}; kappa is quadratic weighted; seconds are fit and predict")
     return "\n".join([*lines, note])
 
-# %% ../nbs/07_comparison.ipynb #91034ced
+# %% ../nbs/07_comparison.ipynb #8391d39a
 def tell(
-    message: str,
+    message: str,  # one line
 ) -> None:
     "Print a line about the progress, to stderr, so that stdout holds results alone."
     print(message, file=sys.stderr, flush=True)
@@ -419,10 +419,10 @@ def run_models(
     experiment: Experiment,
     split: Split,
     checkpoint: Checkpoint | None,  # None if no network is asked for
-    folder: Path,
+    folder: Path,  # run folder
     *,
-    resume: bool,
-    progress: bool,
+    resume: bool,  # go on from the newest checkpoint
+    progress: bool,  # tell and show what is going on
 ) -> dict[str, ModelRun]:
     "Run the experiment's models from simple to heavy and tell each result as it comes."
     runs = {}
@@ -502,9 +502,9 @@ def predict_with_run(
     folder: Path,  # of a finished run
     texts: list[str],  # (n,) any texts
     *,
-    long_reviews: Literal["truncate", "windows"] = "truncate",
+    long_reviews: Literal["truncate", "windows"] = "truncate",  # what to do with more than the network reads
     baselines: bool = True,  # the classical models too, not only the network
-    progress: bool = True,
+    progress: bool = True,  # show a bar
 ) -> dict[str, np.ndarray]:  # model name -> (n, 5) probabilities
     "Predict with every model that a run saved."
     results, folder = read_run(folder), Path(folder)
@@ -528,7 +528,7 @@ def predict_with_run(
 def score_run(
     folder: Path,  # of a finished run
     data: str,  # file of reviews
-    progress: bool = True,
+    progress: bool = True,  # show a bar
 ) -> dict:  # data, models and pairs, as in results.json
     "Score a finished run's saved models on all rows of another file."
     results, reviews = read_run(folder), load_reviews(data)
@@ -571,7 +571,7 @@ def collect_runs(
 # %% ../nbs/07_comparison.ipynb #66cf86b7
 def summary_table(
     collected: dict,  # from `collect_runs`
-    recipe: str,
+    recipe: str,  # one of the names in its cells
 ) -> str:  # a table in markdown
     "One row for each model: accuracy with its interval for each seed, then means over the seeds."
     cells = [cell for cell in collected["cells"] if cell["recipe"] == recipe]

@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['HUB_CHECKPOINTS', 'MINILM_SHA256', 'verify_files', 'Checkpoint', 'bundled_folder', 'check_folder', 'parse_hub_name',
-           'fetch_checkpoint', 'find_checkpoint', 'parameter_counts', 'load_tokenizer', 'make_tiny_tokenizer',
-           'make_tiny_checkpoint']
+           'fetch_checkpoint', 'find_checkpoint', 'parameter_counts', 'load_tokenizer', 'count_pieces',
+           'make_tiny_tokenizer', 'make_tiny_checkpoint']
 
-# %% ../nbs/04_pretrained.ipynb #aa9dd85e
+# %% ../nbs/04_pretrained.ipynb #30179a2e
 import importlib.util
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
-from tokenizers import BertWordPieceTokenizer
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertTokenizer, DistilBertConfig
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
@@ -207,18 +205,31 @@ def load_tokenizer(
     tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
     return tokenizer
 
+# %% ../nbs/04_pretrained.ipynb #74bb04df
+def count_pieces(
+    texts: list[str],  # where the words come from
+) -> list[str]:  # pieces of words, the most frequent first
+    "Words and word endings of texts, by how often they occur; equal counts stand in alphabetical order."
+    words = Counter(re.findall(r"\w+|[^\w\s]", " ".join(texts).lower()))
+    pieces = Counter(words)
+    for word, count in words.items():
+        for size in range(2, min(5, len(word))):
+            pieces[f"##{word[-size:]}"] += count
+    return sorted(pieces, key=lambda piece: (-pieces[piece], piece))
+
 # %% ../nbs/04_pretrained.ipynb #3b0466f9
 def make_tiny_tokenizer(
     folder: Path,  # where the tokenizer's files go
-    vocabulary_size: int = 600,  # pieces at most
-) -> int:  # pieces that it has
-    "Train a WordPiece tokenizer on the example reviews and write it."
-    trained = BertWordPieceTokenizer(lowercase=True)
-    trained.train_from_iterator(example_reviews()["text"], vocab_size=vocabulary_size, show_progress=False)
-    pieces = trained.get_vocab()
-    tokenizer = BertTokenizer(vocab=pieces, do_lower_case=True, model_max_length=512)
-    tokenizer.save_pretrained(folder)
-    return len(pieces)
+    vocabulary_size: int = 600,  # pieces
+) -> None:
+    "Write a WordPiece tokenizer whose vocabulary comes from the example reviews."
+    texts = example_reviews()["text"][:]
+    signs = sorted(set("".join(texts).lower()) - {" "})
+    # every sign alone and inside a word, so that no word of these texts is unknown
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *signs, *(f"##{sign}" for sign in signs)]
+    pieces += [piece for piece in count_pieces(texts) if piece not in pieces][: vocabulary_size - len(pieces)]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    BertTokenizer(vocab=vocabulary, do_lower_case=True, model_max_length=512).save_pretrained(folder)
 
 # %% ../nbs/04_pretrained.ipynb #d01a9438
 def make_tiny_checkpoint(
@@ -234,7 +245,8 @@ def make_tiny_checkpoint(
         raise ValueError(f"expected architecture 'bert' or 'distilbert', found {architecture!r}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pieces = make_tiny_tokenizer(folder)
+    pieces = 600
+    make_tiny_tokenizer(folder, pieces)
     if architecture == "bert":
         config = BertConfig(vocab_size=pieces, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
                             intermediate_size=64)

@@ -69,8 +69,8 @@ def show_p(
 
 
 def show_seconds(
-    seconds: float | None,
-) -> str:
+    seconds: float | None,  # None where it was not measured
+) -> str:  # text
     "A time with as many digits as it can be trusted for."
     if seconds is not None and seconds < 0.1:
         return "below 0.1"
@@ -110,7 +110,7 @@ def cell(
 
 
 def table(
-    caption: str,
+    caption: str,  # what the table shows
     headings: Sequence[str],  # one for each column, that of the row headings first
     rows: Sequence[tuple[str, list[str]]],  # row heading and its cells, made by `cell`
     css: str = "",  # class names of ours
@@ -223,11 +223,11 @@ def best_models(
     best = max(values.values()) if column.better == "high" else min(values.values())
     return {name for name, value in values.items() if value == best}
 
-# %% ../nbs/08_report.ipynb #fc60c14c
+# %% ../nbs/08_report.ipynb #4ed563f9
 def models_table(
-    caption: str,
+    caption: str,  # what the table shows
     results: dict,  # as in results.json
-    columns: Sequence[Column],
+    columns: Sequence[Column],  # from left to right
 ) -> str:  # html
     "One row for each model; the best value of a column is marked."
     models = results["models"]
@@ -456,10 +456,10 @@ def probability_strip(
     return (f'<div class="strip-box"><table class="strip"><caption class="visually-hidden">Probability of each star'
             f"</caption><thead><tr>{top}</tr></thead><tbody><tr>{body}</tr></tbody></table></div>")
 
-# %% ../nbs/08_report.ipynb #ce58169f
+# %% ../nbs/08_report.ipynb #01fa1ab1
 def mistake_card(
     place: int,  # 1 for the worst
-    text: str,
+    text: str,  # the review
     row: int,  # row number in the source
     label: int,  # true star, 0 to 4
     probabilities: np.ndarray,  # (5,)
@@ -499,9 +499,9 @@ def show_setting(
         return ", ".join(show_setting(one) for one in value) or DASH
     return f"{value:g}" if isinstance(value, float) else str(value)
 
-# %% ../nbs/08_report.ipynb #f99d15f5
+# %% ../nbs/08_report.ipynb #06aec561
 def settings_table(
-    caption: str,
+    caption: str,  # what the table shows
     settings: dict,  # may hold dicts
 ) -> str:  # html
     "Settings, one in a row."
@@ -579,7 +579,7 @@ class Section:
 
 
 def note(
-    text: str,
+    text: str,  # plain, not yet escaped
 ) -> str:  # html
     "A paragraph in a quieter colour that tells how to read what follows."
     return f'<p class="note">{clean_text(text)}</p>\n'
@@ -695,12 +695,12 @@ def draw_plots(
                     for name, found in results["models"].items() if found.get("epochs")
                     for what in ("loss", "accuracy")}
 
-# %% ../nbs/08_report.ipynb #479e0507
+# %% ../nbs/08_report.ipynb #f44aeb75
 def fill_template(
-    title: str,
+    title: str,  # of the page
     answer: str,  # the first sentence
     plain: str,  # the second, may be empty
-    sections: Sequence[Section],
+    sections: Sequence[Section],  # in their order
 ) -> str:  # the whole page
     "Put the parts into the frame."
     frame = Template(files("yelp_tl").joinpath("report_template.html").read_text(encoding="utf-8"))
