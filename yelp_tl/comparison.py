@@ -7,7 +7,8 @@ __all__ = ['MODEL_NAMES', 'COLUMNS', 'Experiment', 'draw_rows', 'unescape_review
            'run_frozen_features', 'run_fine_tuning', 'model_entry', 'all_pairs', 'describe_machine',
            'describe_environment', 'command_line', 'run_identity', 'default_folder', 'open_folder', 'write_json',
            'write_predictions', 'table_cells', 'format_table', 'tell', 'warn_if_slow', 'run_models', 'compare',
-           'read_run', 'predict_with_run', 'score_run', 'collect_runs', 'summary_table']
+           'read_run', 'predict_with_run', 'score_run', 'recipe_name', 'collect_runs', 'summary_table',
+           'difference_line', 'results_section']
 
 # %% ../nbs/07_comparison.ipynb #eb2d756d
 import json
@@ -16,7 +17,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from importlib.metadata import version
@@ -423,7 +424,7 @@ def run_models(
     *,
     resume: bool,  # go on from the newest checkpoint
     progress: bool,  # tell and show what is going on
-) -> dict[str, ModelRun]:
+) -> dict[str, ModelRun]:  # model name -> what it predicted and cost
     "Run the experiment's models from simple to heavy and tell each result as it comes."
     runs = {}
     labels = np.asarray(split.test["label"][:])
@@ -545,36 +546,44 @@ def score_run(
         "pairs": all_pairs(labels, probabilities, results["config"]["seed"]),
     }
 
-# %% ../nbs/07_comparison.ipynb #a2b12a06
+# %% ../nbs/07_comparison.ipynb #dc5aff92
+def recipe_name(
+    results: dict,  # as results.json
+) -> str:  # one line
+    "Say how the network was trained."
+    training = results["config"]["training"]
+    return (f"{training['epochs']} epochs, learning rate {training['learning_rate']:g}, warm-up "
+            f"{training['warmup']:g}, batch size {training['batch_size']}, {training['padding']} batches")
+
+# %% ../nbs/07_comparison.ipynb #150dbb74
 def collect_runs(
     folders: Iterable[Path],  # finished runs
-    recipe_of: Callable[[dict], str],  # results -> name of the recipe
-) -> dict:  # schema, command, machine, environment, cells
+    note: str = "",  # what a reader of the figures must know
+) -> dict:  # schema, command, note, machine, environment, data, rows_sha256, cells, pairs
     """Gather finished runs into the content of a file for results/.
 
     Raises `InputError` for a folder without a finished run.
     """
     runs = [read_run(folder) for folder in folders]
-    cells = []
+    cells, pairs = [], []
     for results in runs:
-        for name, entry in results["models"].items():
-            cells.append({"recipe": recipe_of(results), "model": name, "n_train": results["data"]["n_train"],
-                          "n_test": results["data"]["n_test"], "seed": results["config"]["seed"],
-                          "command": results["command"]} | entry)
-    pairs = [{"recipe": recipe_of(results), "seed": results["config"]["seed"]} | pair
-             for results in runs for pair in results["pairs"]]
-    return {"schema": 1, "command": [results["command"] for results in runs],
-            "machine": runs[0]["environment"]["machine"], "environment": runs[0]["environment"],
-            "data": {key: runs[0]["data"][key] for key in ("source", "revision_or_sha256")},
-            "cells": cells, "pairs": pairs}
+        which = {"recipe": recipe_name(results), "seed": results["config"]["seed"]}
+        rows = {name: results["data"][name] for name in ("n_train", "n_validation", "n_test")}
+        cells += [which | {"model": name} | rows | entry for name, entry in results["models"].items()]
+        pairs += [which | pair for pair in results["pairs"]]
+    return {
+        "schema": 1, "command": [results["command"] for results in runs], "note": note,
+        "machine": runs[0]["environment"]["machine"], "environment": runs[0]["environment"],
+        "data": {name: runs[0]["data"][name] for name in ("source", "revision_or_sha256")},
+        "rows_sha256": {results["command"]: results["data"]["rows_sha256"] for results in runs},
+        "cells": cells, "pairs": pairs,
+    }
 
-# %% ../nbs/07_comparison.ipynb #66cf86b7
+# %% ../nbs/07_comparison.ipynb #ef4d1073
 def summary_table(
-    collected: dict,  # from `collect_runs`
-    recipe: str,  # one of the names in its cells
+    cells: list[dict],  # cells of one recipe, from `collect_runs`
 ) -> str:  # a table in markdown
     "One row for each model: accuracy with its interval for each seed, then means over the seeds."
-    cells = [cell for cell in collected["cells"] if cell["recipe"] == recipe]
     seeds = list(dict.fromkeys(cell["seed"] for cell in cells))
     head = ["model", *(f"accuracy, seed {seed}" for seed in seeds), "mean", "within one star", "MAE", "kappa", "seconds"]
     lines = [head, ["---"] * len(head)]
@@ -582,7 +591,38 @@ def summary_table(
         rows = [cell for cell in cells if cell["model"] == name]
         means = {key: float(np.mean([row[key] for row in rows])) for key in
                  ("accuracy", "within_one", "mae", "quadratic_weighted_kappa", "fit_seconds", "predict_seconds")}
-        lines.append([name, *(table_cells(row)["accuracy"] for row in rows), f"{means['accuracy']:.3f}",
-                      f"{means['within_one']:.3f}", f"{means['mae']:.3f}", f"{means['quadratic_weighted_kappa']:.3f}",
+        lines.append([name.replace("_", " "), *(table_cells(row)["accuracy"] for row in rows),
+                      f"{means['accuracy']:.3f}", f"{means['within_one']:.3f}", f"{means['mae']:.3f}",
+                      f"{means['quadratic_weighted_kappa']:.3f}",
                       f"{means['fit_seconds'] + means['predict_seconds']:.1f}"])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+# %% ../nbs/07_comparison.ipynb #787e4af6
+def difference_line(
+    pairs: list[dict],  # pairs of one recipe, from `collect_runs`
+    a: str = "fine_tuned",  # the one that is expected to win
+    b: str = "naive_bayes",  # the other
+) -> str:  # one sentence
+    "Say how much more accurate one model is than another, for each seed and in the mean."
+    chosen = [pair for pair in pairs if (pair["a"], pair["b"]) == (a, b)]
+    each = ", ".join(f"{pair['accuracy_difference']:.3f} [{pair['interval'][0]:.3f}, {pair['interval'][1]:.3f}]"
+                     for pair in chosen)
+    mean = float(np.mean([pair["accuracy_difference"] for pair in chosen]))
+    return (f"Accuracy of {a.replace('_', ' ')} minus {b.replace('_', ' ')}, with 95% intervals from the same test "
+            f"rows: {each}; mean {mean:.3f}.")
+
+# %% ../nbs/07_comparison.ipynb #2c78da15
+def results_section(
+    collected: dict,  # from `collect_runs`
+) -> str:  # markdown
+    "The tables of collected runs with their rows, seeds and machine, for README and home page."
+    cells, environment = collected["cells"], collected["environment"]
+    first = cells[0]
+    parts = [f"Data: {', '.join(collected['data']['source'])}; {first['n_train']:,} training, "
+             f"{first['n_validation']:,} validation and {first['n_test']:,} test rows, drawn anew for each seed. "
+             f"Machine: {collected['machine']}; {environment['device']}, {environment['precision']}, "
+             f"threads: {environment['threads']}. {collected['note']}".strip()]
+    for recipe in dict.fromkeys(cell["recipe"] for cell in cells):
+        parts += [f"**Fine-tuned with {recipe}:**", summary_table([cell for cell in cells if cell["recipe"] == recipe])]
+        parts += [difference_line([pair for pair in collected["pairs"] if pair["recipe"] == recipe])]
+    return "\n\n".join([*parts, "In brackets: 95% intervals. Kappa is quadratic weighted; MAE is in stars."])

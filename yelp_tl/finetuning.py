@@ -225,6 +225,10 @@ class ProgressBar(TrainerCallback):
         "Go on by one step."
         self.bar.update(state.global_step - self.bar.n)
 
+    def on_prediction_step(self, args, state, control, **_):
+        "Say why the bar stands still after an epoch."
+        self.bar.set_postfix_str(f"scoring after epoch {math.ceil(state.epoch)}")
+
     def on_train_end(self, args, state, control, **_):
         "Leave the full bar on the screen."
         self.bar.close()
