@@ -1,5 +1,6 @@
 """Fine-tuning: the Trainer's faults shown and mended, the same run twice, and predictions checked by hand."""
 import dataclasses
+import gc
 import json
 import math
 import random
@@ -46,6 +47,15 @@ ROWS = 21  # 2 batches of 8 and one of 5: not divisible
 SETTINGS = TrainingSettings(epochs=3, batch_size=8, learning_rate=1e-3, max_length=WIDTH, precision="fp32")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*pin_memory.*")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fast_garbage_collection():
+    """The Trainer collects garbage at every start, which takes longer than these runs; leave the libraries out."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
@@ -360,7 +370,7 @@ def test_two_batches_of_4_make_the_step_of_one_of_8(architecture, checkpoints, r
         trainer.train()
         return trainer
 
-    eight, ours, plain = run("ours", 8, 1), run("ours", 4, 2), run("plain", 4, 2)
+    eight, ours = run("ours", 8, 1), run("ours", 4, 2)
     assert len(logged(eight)) == 6  # 8 + 8 + 5 rows, twice
     np.testing.assert_allclose(logged(ours), logged(eight), rtol=1e-5)
     np.testing.assert_allclose(logged(ours, "grad_norm"), logged(eight, "grad_norm"), rtol=1e-4)
@@ -369,9 +379,14 @@ def test_two_batches_of_4_make_the_step_of_one_of_8(architecture, checkpoints, r
     moved = max((weights - before.double()).abs().max().item() for weights, before in zip(
         eight.model.parameters(), build_classifier(checkpoints[architecture], 1).parameters(), strict=True))
     assert moved > 1e-3  # there was something to agree about
-    # the plain Trainer logs twice the loss, and makes its step with a gradient that is too large
-    np.testing.assert_allclose(np.array(logged(plain)) / logged(eight), 2, atol=0.1)
-    assert logged(plain, "grad_norm")[0] > 1.5 * logged(eight, "grad_norm")[0]
+
+    # on the plain Trainer the same checks fail: loss and gradient are twice as large
+    plain_eight, plain = run("plain", 8, 1), run("plain", 4, 2)
+    for key in ("loss", "grad_norm"):
+        with pytest.raises(AssertionError):
+            np.testing.assert_allclose(logged(plain, key), logged(plain_eight, key), rtol=1e-4)
+        assert logged(plain, key)[0] == pytest.approx(2 * logged(plain_eight, key)[0], rel=1e-4)
+    assert np.median(np.array(logged(plain)) / logged(plain_eight)) == pytest.approx(2, abs=0.2)
 
 
 # a run that is stopped and resumed
