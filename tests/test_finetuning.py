@@ -528,6 +528,7 @@ def test_tokens_and_order_are_those_of_the_run(padding, accumulation, checkpoint
     for epoch in range(2):
         sampler.set_epoch(epoch)
         assert order[epoch * ROWS : (epoch + 1) * ROWS] == list(sampler)
+    assert order[:ROWS] != order[ROWS:]
     if padding == "max_length":
         assert {batch.shape[1] for batch in batches[0]} == {WIDTH}
 

@@ -9,9 +9,10 @@ __all__ = ['choose_device', 'describe_device', 'choose_precision', 'TrainingSett
            'predict_probabilities', 'save_classifier', 'load_classifier', 'mean_of_tokens', 'frozen_features',
            'fit_on_features']
 
-# %% ../nbs/06_finetuning.ipynb #f594402c
+# %% ../nbs/06_finetuning.ipynb #11edaede
 import json
 import math
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -103,12 +104,12 @@ class TrainingSettings:
 
     def __post_init__(self):
         "Check every value."
-        for name in ("epochs", "batch_size", "accumulation", "evaluation_batch_size"):
-            _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        for name in ("epochs", "batch_size", "accumulation", "max_length", "evaluation_batch_size"):
+            value, least = getattr(self, name), 8 if name == "max_length" else 1
+            _require(name, value, isinstance(value, int) and value >= least, f"a whole number, at least {least}")
         _require("learning_rate", self.learning_rate, 0 < self.learning_rate < 1, "between 0 and 1")
         _require("warmup", self.warmup, 0 <= self.warmup < 1, "a share, at least 0 and below 1")
         _require("weight_decay", self.weight_decay, self.weight_decay >= 0, "at least 0")
-        _require("max_length", self.max_length, 8 <= self.max_length, "at least 8")
         _require("padding", self.padding, self.padding in ("grouped", "longest", "max_length"),
                  "grouped, longest or max_length")
         _require("precision", self.precision, self.precision in ("auto", "fp32", "bf16", "fp16"),
@@ -144,18 +145,29 @@ def build_classifier(
         return _open_network(AutoModelForSequenceClassification, checkpoint.path, num_labels=len(STAR_NAMES),
                              id2label=dict(enumerate(STAR_NAMES)), label2id={n: i for i, n in enumerate(STAR_NAMES)})
 
-# %% ../nbs/06_finetuning.ipynb #9b47de75
-def _open_network(kind: type, folder: str, **options) -> PreTrainedModel:
-    "Open a network from a folder: safetensors only, no remote code, no network, 32 bits."
+# %% ../nbs/06_finetuning.ipynb #7eebbdd8
+def _open_network(kind: type, folder: str, *, new_head: bool = True, **options) -> PreTrainedModel:
+    "Open a network from a folder: safetensors only, no remote code, no network, 32 bits, only the head may be new."
     check_folder(Path(folder))
     try:
-        return kind.from_pretrained(folder, dtype="float32", use_safetensors=True, local_files_only=True,
-                                    trust_remote_code=False, **options)
+        network, report = kind.from_pretrained(folder, dtype="float32", use_safetensors=True, local_files_only=True,
+                                               trust_remote_code=False, output_loading_info=True, **options)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         raise InputError(
             f"{Path(folder).name}: the network can't be read ({type(error).__name__}). Expected config.json and "
             "model.safetensors as save_pretrained() writes them."
         ) from error
+    lost = sorted(name for name in report["missing_keys"] if not (new_head and _belongs_to_head(network, name)))
+    if lost:
+        raise InputError(f"{Path(folder).name}: model.safetensors lacks {len(lost)} parts of this network, such as "
+                         f"{lost[0]}. Expected config.json and model.safetensors of one and the same network.")
+    return network
+
+# %% ../nbs/06_finetuning.ipynb #79ac6ea6
+def _belongs_to_head(network: PreTrainedModel, name: str) -> bool:
+    "True for a part that a checkpoint need not bring: it comes after the last hidden states."
+    body = network.base_model.state_dict()
+    return "pooler" in name or name.removeprefix(f"{network.base_model_prefix}.") not in body
 
 # %% ../nbs/06_finetuning.ipynb #ed62cf4e
 def mean_loss(
@@ -180,11 +192,19 @@ class ReviewTrainer(Trainer):
         "Set the Trainer up."
         super().__init__(compute_loss_func=mean_loss, **options)
         self.sampler = sampler
+        self.scoring_seconds = 0.0  # of this process; a resumed history also holds the scoring before the stop
         self.remove_callback(PrinterCallback)  # it prints every step
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> EpochSampler:
         "Order of the rows; the Trainer calls its `set_epoch`."
         return self.sampler
+
+    def evaluate(self, *args, **options) -> dict[str, float]:
+        "Score, and note the time that it took."
+        start = time.perf_counter()
+        figures = super().evaluate(*args, **options)
+        self.scoring_seconds += time.perf_counter() - start
+        return figures
 
 # %% ../nbs/06_finetuning.ipynb #52041756
 def training_arguments(
@@ -251,7 +271,11 @@ class RunLog(TrainerCallback):
         "Append the record and check the loss."
         if self.path is not None:
             with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": state.global_step} | (logs or {})) + "\n")
+                record = {"step": state.global_step} | (logs or {})
+                # JSON has no word for nan and infinity
+                bad = {key: str(value) for key, value in record.items()
+                       if isinstance(value, float) and not math.isfinite(value)}
+                file.write(json.dumps(record | bad) + "\n")
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             raise FloatingPointError(
                 f"the loss is {logs['loss']} at step {state.global_step}. Try a smaller --learning-rate, "
@@ -345,7 +369,7 @@ def fine_tune(
     rows = tokenize_reviews(train, tokenizer, settings.max_length)
     scored_rows = None if scored is None else sort_by_length(tokenize_reviews(scored, tokenizer, settings.max_length))
     sampler = EpochSampler(rows["length"][:], settings.batch_size, seed, grouped=settings.padding == "grouped")
-    checkpoints = Path(folder or "unused") / "checkpoints"
+    checkpoints = Path(tempfile.gettempdir()) if folder is None else folder / "checkpoints"  # the first stays empty
     trainer = ReviewTrainer(
         model=build_classifier(checkpoint, seed), sampler=sampler, train_dataset=rows, eval_dataset=scored_rows,
         args=training_arguments(settings, seed, checkpoints, score=scored is not None, save=folder is not None),
@@ -355,9 +379,10 @@ def fine_tune(
         callbacks=[RunLog(folder and folder / "log.jsonl")] + ([ProgressBar()] if progress else []),
     )
     start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if resume and checkpoints.is_dir() else None)
+    resume = resume and folder is not None and checkpoints.is_dir()
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if resume else None)
     history = trainer.state.log_history
-    seconds = time.perf_counter() - start - sum(record.get("eval_runtime", 0.0) for record in history)
+    seconds = time.perf_counter() - start - trainer.scoring_seconds
     epochs = epoch_records(history, 0 if scored is None else len(scored), scored_on)
     losses = [record["loss"] for record in history if "loss" in record]
     tokens = training_tokens(rows["length"][:], settings, sampler)
@@ -434,8 +459,16 @@ def predict_probabilities(
     precision: str = "fp32",  # "fp32", "bf16" or "fp16"
     progress: str | None = None,  # what the bar says; None: no bar
 ) -> np.ndarray:  # (n, 5) probabilities of 1 to 5 stars, float64, each row sums to 1
-    "Predict the stars of texts of any length."
-    stride = 64 if long_reviews == "windows" else 0
+    """Predict the stars of texts of any length.
+
+    Raises `InputError` if max_length is more than the network reads, `ValueError` for another way with long reviews.
+    """
+    check_length(tokenizer, max_length)
+    if long_reviews not in ("truncate", "windows"):
+        raise ValueError(f"expected long_reviews truncate or windows, found {long_reviews!r}")
+    if len(texts) == 0:
+        return np.zeros((0, len(STAR_NAMES)))
+    stride = min(64, max_length // 4) if long_reviews == "windows" else 0
     windows, owner = tokenize_windows(texts, tokenizer, max_length, stride)
     if long_reviews == "truncate":
         first = np.unique(owner, return_index=True)[1]
@@ -468,8 +501,8 @@ def load_classifier(
     """
     folder = Path(folder)
     tokenizer = load_tokenizer(Checkpoint(folder.name, str(check_folder(folder)), None, False))
-    model = _open_network(AutoModelForSequenceClassification, str(folder))
-    if [model.config.id2label.get(star) for star in range(len(STAR_NAMES))] != STAR_NAMES:
+    model = _open_network(AutoModelForSequenceClassification, str(folder), new_head=False)
+    if model.config.id2label != dict(enumerate(STAR_NAMES)):
         raise InputError(
             f"{folder.name}: expected a network that predicts {', '.join(STAR_NAMES)}, found the outputs "
             f"{list(model.config.id2label.values())[:6]}. Give a folder that yelp_tl finetune or compare wrote."

