@@ -931,3 +931,12 @@ def test_the_checkpoint_of_a_fine_tuned_network_can_be_tuned_again(saved, train)
     tuned = fine_tune(Checkpoint("again", str(saved), None, False), train, dataclasses.replace(SETTINGS, epochs=1), 0,
                       progress=False)
     assert len(tuned.step_losses) == 3
+
+
+def test_scoring_leaves_no_trace_in_training(checkpoints, reviews):
+    settings = dataclasses.replace(SETTINGS, epochs=2)
+    watched = fine_tune(checkpoints["bert"], reviews, settings, 1, scored=reviews, progress=False)
+    alone = fine_tune(checkpoints["bert"], reviews, settings, 1, progress=False)
+    assert watched.step_losses == alone.step_losses
+    assert all(torch.equal(a, b) for a, b in zip(watched.model.state_dict().values(),
+                                                 alone.model.state_dict().values(), strict=True))

@@ -83,13 +83,10 @@ def choose_precision(
     features = torch.cpu.get_capabilities() if device == "cpu" else {}
     return "bf16" if features.get("avx512_bf16") or features.get("amx_bf16") else "fp32"
 
-# %% ../nbs/06_finetuning.ipynb #d394a2ba
+# %% ../nbs/06_finetuning.ipynb #ddd6f701
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a network is fine-tuned.
-
-    Raises `InputError` for a value that makes no sense.
-    """
+    "How a network is fine-tuned; a value that makes no sense is refused with `InputError`."
 
     epochs: int = 5  # how often every training review is seen
     learning_rate: float = 1e-4  # largest step of the optimizer AdamW
@@ -200,9 +197,10 @@ class ReviewTrainer(Trainer):
         return self.sampler
 
     def evaluate(self, *args, **options) -> dict[str, float]:
-        "Score, and note the time that it took."
+        "Score without a trace: the random state of training stays as it was, and the time is noted."
         start = time.perf_counter()
-        figures = super().evaluate(*args, **options)
+        with torch.random.fork_rng(devices=[]):  # a data loader draws a number when it starts
+            figures = super().evaluate(*args, **options)
         self.scoring_seconds += time.perf_counter() - start
         return figures
 
