@@ -80,8 +80,7 @@ def read_experiment(
     arguments: list[str],  # the words after the command
 ) -> tuple[Any, RunOptions]:  # an `Experiment`, and where it goes
     "Make an experiment from words."
-    from yelp_tl.baseline import BASELINES
-    from yelp_tl.comparison import Experiment
+    from yelp_tl.comparison import Experiment, models_of
 
     @dataclass(frozen=True)
     class Command:
@@ -89,10 +88,10 @@ def read_experiment(
         run: RunOptions
 
     preset, rest = take_preset(arguments)
-    models = {"finetune": {"models": ("fine_tuned",)}, "baseline": {"models": BASELINES}}.get(command, {})
     make = Experiment.lecture if preset == "lecture" else Experiment
+    defaults = make(data=tyro.MISSING, models=models_of(command))
     Command.__doc__ = f"{COMMANDS[command].capitalize()}. With --preset lecture the defaults are the lecture's."
-    parsed = parse_options(Command, command, rest, Command(make(data=tyro.MISSING, **models), RunOptions()))
+    parsed = parse_options(Command, command, rest, Command(defaults, RunOptions()))
     return parsed.experiment, parsed.run
 
 # %% ../nbs/11_cli.ipynb #7d78eb44
@@ -274,6 +273,8 @@ def explain_error(
     command: str,  # the word after yelp_tl
 ) -> int:  # exit code
     "Print one line about an error to stderr and choose the exit code."
+    from tqdm import tqdm
+
     from yelp_tl.data import InputError
 
     if isinstance(error, InputError):
@@ -284,7 +285,7 @@ def explain_error(
     else:
         first_line = (str(error).splitlines() or [""])[0][:300]
         message, code = f"{type(error).__name__}: {first_line} (--debug shows where)", 1
-    print(f"yelp_tl: {message}", file=sys.stderr)
+    tqdm.write(f"yelp_tl: {message}", file=sys.stderr)  # on a line of its own, below any bar
     return code
 
 # %% ../nbs/11_cli.ipynb #ac7fe20c

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['choose_device', 'describe_device', 'choose_precision', 'TrainingSettings', 'build_classifier', 'mean_loss',
-           'ReviewTrainer', 'training_arguments', 'ProgressBar', 'RunLog', 'FineTuned', 'epoch_records',
+           'ReviewTrainer', 'training_arguments', 'ProgressBar', 'RunLog', 'Stopwatch', 'FineTuned', 'epoch_records',
            'training_tokens', 'check_length', 'sort_by_length', 'fine_tune', 'train_plain', 'run_network',
            'predict_probabilities', 'save_classifier', 'load_classifier', 'mean_of_tokens', 'frozen_features',
            'fit_on_features']
@@ -189,7 +189,6 @@ class ReviewTrainer(Trainer):
         "Set the Trainer up."
         super().__init__(compute_loss_func=mean_loss, **options)
         self.sampler = sampler
-        self.scoring_seconds = 0.0  # of this process; a resumed history also holds the scoring before the stop
         self.remove_callback(PrinterCallback)  # it prints every step
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> EpochSampler:
@@ -197,12 +196,9 @@ class ReviewTrainer(Trainer):
         return self.sampler
 
     def evaluate(self, *args, **options) -> dict[str, float]:
-        "Score without a trace: the random state of training stays as it was, and the time is noted."
-        start = time.perf_counter()
+        "Score without a trace: the random state of training stays as it was."
         with torch.random.fork_rng(devices=[]):  # a data loader draws a number when it starts
-            figures = super().evaluate(*args, **options)
-        self.scoring_seconds += time.perf_counter() - start
-        return figures
+            return super().evaluate(*args, **options)
 
 # %% ../nbs/06_finetuning.ipynb #52041756
 def training_arguments(
@@ -279,6 +275,20 @@ class RunLog(TrainerCallback):
                 f"the loss is {logs['loss']} at step {state.global_step}. Try a smaller --learning-rate, "
                 "or --precision fp32."
             )
+
+# %% ../nbs/06_finetuning.ipynb #476ea2c1
+class Stopwatch(TrainerCallback):
+    "Count the seconds of training, over interruptions too, without the scoring after each epoch."
+
+    def on_train_begin(self, args, state, control, **_):
+        "Go on from the seconds in the checkpoint."
+        self.before = max((record.get("seconds", 0.0) for record in state.log_history), default=0.0)
+        self.start, self.scoring = time.perf_counter(), 0.0
+
+    def on_log(self, args, state, control, logs=None, **_):
+        "Put the seconds into the record, which checkpoints hold."
+        self.scoring += (logs or {}).get("eval_runtime", 0.0)
+        state.log_history[-1]["seconds"] = self.before + time.perf_counter() - self.start - self.scoring
 
 # %% ../nbs/06_finetuning.ipynb #9e7d66ca
 @dataclass(frozen=True)
@@ -374,13 +384,12 @@ def fine_tune(
         data_collator=make_collator(tokenizer, "max_length" if settings.padding == "max_length" else "longest",
                                     settings.max_length),
         compute_metrics=compute_metrics,
-        callbacks=[RunLog(folder and folder / "log.jsonl")] + ([ProgressBar()] if progress else []),
+        callbacks=[RunLog(folder and folder / "log.jsonl"), Stopwatch()] + ([ProgressBar()] if progress else []),
     )
-    start = time.perf_counter()
     resume = resume and folder is not None and checkpoints.is_dir()
     trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if resume else None)
     history = trainer.state.log_history
-    seconds = time.perf_counter() - start - trainer.scoring_seconds
+    seconds = history[-1]["seconds"]
     epochs = epoch_records(history, 0 if scored is None else len(scored), scored_on)
     losses = [record["loss"] for record in history if "loss" in record]
     tokens = training_tokens(rows["length"][:], settings, sampler)
