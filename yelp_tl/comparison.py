@@ -6,9 +6,9 @@
 __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'Experiment', 'draw_rows', 'unescape_reviews', 'describe_data',
            'ModelRun', 'tell', 'run_baseline', 'run_frozen_features', 'run_fine_tuning', 'model_entry', 'all_pairs',
            'describe_machine', 'describe_environment', 'models_of', 'command_line', 'run_identity', 'default_folder',
-           'open_folder', 'write_json', 'write_predictions', 'table_cells', 'format_table', 'warn_if_slow',
-           'run_models', 'compare', 'read_run', 'predict_with_run', 'score_run', 'recipe_name', 'collect_runs',
-           'summary_table', 'difference_line', 'results_section']
+           'read_run', 'open_folder', 'write_json', 'write_predictions', 'table_cells', 'format_table', 'warn_if_slow',
+           'run_models', 'compare', 'predict_with_run', 'score_run', 'recipe_name', 'collect_runs', 'summary_table',
+           'difference_line', 'results_section']
 
 # %% ../nbs/07_comparison.ipynb #90c37091
 import json
@@ -346,6 +346,25 @@ def _read_marker(path: Path) -> dict | None:
         return None
     return found if isinstance(found, dict) and {"schema", "command", "config", "data"} <= set(found) else None
 
+# %% ../nbs/07_comparison.ipynb #4709904d
+def read_run(
+    folder: Path,  # of a finished run
+) -> dict:  # as results.json
+    """Read the results of a finished run.
+
+    Raises `InputError` if the folder holds none.
+    """
+    path = Path(folder) / "results.json"
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: expected the folder of a finished run with results.json in it, found "
+                         f"{type(error).__name__}. Run yelp_tl compare first, or finish it with --resume.") from error
+    parts = {"command", "config", "data", "environment", "models", "pairs"}
+    if not isinstance(results, dict) or results.get("schema") != 1 or not parts <= set(results):
+        raise InputError(f"{path}: expected results of schema 1, found something else. Run yelp_tl compare anew.")
+    return results
+
 # %% ../nbs/07_comparison.ipynb #01ae9a7e
 def open_folder(
     folder: Path,  # made if it does not exist
@@ -516,25 +535,6 @@ def compare(
     write_json(folder / "results.json", results)  # last: it says that the run is finished
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return results, folder
-
-# %% ../nbs/07_comparison.ipynb #4709904d
-def read_run(
-    folder: Path,  # of a finished run
-) -> dict:  # as results.json
-    """Read the results of a finished run.
-
-    Raises `InputError` if the folder holds none.
-    """
-    path = Path(folder) / "results.json"
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: expected the folder of a finished run with results.json in it, found "
-                         f"{type(error).__name__}. Run yelp_tl compare first, or finish it with --resume.") from error
-    parts = {"command", "config", "data", "environment", "models", "pairs"}
-    if not isinstance(results, dict) or results.get("schema") != 1 or not parts <= set(results):
-        raise InputError(f"{path}: expected results of schema 1, found something else. Run yelp_tl compare anew.")
-    return results
 
 # %% ../nbs/07_comparison.ipynb #21406df5
 def predict_with_run(
