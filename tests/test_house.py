@@ -421,3 +421,8 @@ def test_cells_that_import_do_nothing_else(notebook):
         body = ast.parse(source).body
         imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
         assert not imports or len(imports) == len(body), source
+
+
+def test_ruff_finds_nothing():
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=HOUSE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

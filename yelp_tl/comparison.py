@@ -76,7 +76,7 @@ class Experiment:
     n_validation: int = 500  # validation reviews, scored after each epoch
     n_test: int = 1000  # test reviews, scored once at the end
     seed: int = 42  # draws the rows, the new head, the order of training and dropout
-    unescape: bool = False  # turn the literal backslash-n and backslash-quote of Yelp's files into line breaks and quotes
+    unescape: bool = False  # turn Yelp's literal backslash-n and backslash-quote into line breaks and quotes
     shared_texts: Literal["refuse", "count"] = "refuse"  # what to do when a text stands on both sides of a split
     test_each_epoch: bool = False  # without validation rows, score the test rows after each epoch, for reading only
     models: tuple[str, ...] = MODEL_NAMES  # models to run
@@ -629,7 +629,8 @@ def summary_table(
 ) -> str:  # a table in markdown
     "One row for each model: accuracy with its interval for each seed, then means over the seeds."
     seeds = list(dict.fromkeys(cell["seed"] for cell in cells))
-    head = ["model", *(f"accuracy, seed {seed}" for seed in seeds), "mean", "within one star", "MAE", "kappa", "seconds"]
+    head = ["model", *(f"accuracy, seed {seed}" for seed in seeds), "mean", "within one star", "MAE", "kappa",
+            "seconds"]
     lines = [head, ["---"] * len(head)]
     for name in dict.fromkeys(cell["model"] for cell in cells):
         rows = [cell for cell in cells if cell["model"] == name]

@@ -95,7 +95,7 @@ class TrainingSettings:
     accumulation: int = 1  # batches whose gradients are added up before one step
     weight_decay: float = 0.0  # pull of the weights towards 0
     max_length: int = 512  # tokens of a review that are read; the rest is cut off
-    padding: Literal["grouped", "longest", "max_length"] = "grouped"  # batches of similar length, batches padded to their longest review, or all padded to max_length
+    padding: Literal["grouped", "longest", "max_length"] = "grouped"  # similar lengths together; random; all max_length
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # number format; auto asks the processor
     evaluation_batch_size: int = 32  # reviews in one batch when scoring
 
