@@ -319,7 +319,7 @@ def test_wrong_names_get_one_message(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("commit", ["", "@", "@main", "@v1.0", f"@{COMMIT[:7]}", f"@{COMMIT}0", f"@{COMMIT.upper()}",
                                     f"@{COMMIT}\n", f"@{COMMIT}@{COMMIT}"])
 def test_hub_name_needs_its_whole_commit(commit, hub_cache):
-    with pytest.raises(InputError, match=".* is no folder here, and as a Hub name it needs its commit: .*40 hexadecimal"):
+    with pytest.raises(InputError, match=".* is no folder here, and as a Hub name it needs its commit: .*40 hex"):
         find_checkpoint("organisation/name" + commit)
 
 
