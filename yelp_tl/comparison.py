@@ -274,7 +274,9 @@ def describe_environment(
     packages = ("yelp_tl", "torch", "transformers", "tokenizers", "datasets", "scikit-learn", "numpy")
     device = choose_device()
     return {
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        # torch says itself for what it was built, its package does not
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages}
+        | {"torch": torch.__version__},
         "machine": describe_machine(), "device": device, "precision": choose_precision(precision, device),
         "threads": torch.get_num_threads(),
     }
