@@ -426,3 +426,18 @@ def test_cells_that_import_do_nothing_else(notebook):
 def test_ruff_finds_nothing():
     done = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=HOUSE, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_readme_shows_the_committed_results():
+    from yelp_tl.comparison import results_section
+
+    shown = README.split("<!-- results:begin -->")[1].split("<!-- results:end -->")[0].strip()
+    assert shown == results_section(json.loads(text_of("results/compare.json"))).strip()
+
+
+def test_committed_results_say_where_they_come_from():
+    for path in (HOUSE / "results").glob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        assert {"schema", "command", "machine", "data"} <= set(content), path.name
+        assert "versions" in content or "versions" in content["environment"], path.name
+        assert not re.search(r"/(home|root|tmp|work|Users)/", path.read_text(encoding="utf-8")), path.name

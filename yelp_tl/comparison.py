@@ -596,9 +596,12 @@ def score_run(
 def recipe_name(
     results: dict,  # as results.json
 ) -> str:  # one line
-    "Say how the network was trained."
-    training = results["config"]["training"]
-    return (f"{training['epochs']} epochs, learning rate {training['learning_rate']:g}, warm-up "
+    "Say how the network was trained, and whether these are the default's or the lecture's settings."
+    training, names = results["config"]["training"], ("epochs", "learning_rate", "warmup", "batch_size")
+    known = {"default settings": TrainingSettings(), "the lecture's settings": TrainingSettings.lecture()}
+    label = next((name for name, settings in known.items()
+                  if all(training[each] == getattr(settings, each) for each in names)), "other settings")
+    return (f"{label}: {training['epochs']} epochs, learning rate {training['learning_rate']:g}, warm-up "
             f"{training['warmup']:g}, batch size {training['batch_size']}, {training['padding']} batches")
 
 # %% ../nbs/07_comparison.ipynb #150dbb74
