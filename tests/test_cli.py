@@ -24,6 +24,7 @@ from yelp_tl.baseline import BASELINES
 from yelp_tl.comparison import MODEL_NAMES, Experiment, command_line
 from yelp_tl.data import STAR_NAMES, example_reviews, file_sha256
 from yelp_tl.finetuning import TrainingSettings
+from yelp_tl.simulation import SAMPLE_ROWS
 
 SIZES = ["--n-train", "30", "--n-validation", "10", "--n-test", "20"]
 SIGNALS = [signal.SIGINT, *([signal.SIGTERM] if sys.platform != "win32" else [])]
@@ -186,7 +187,7 @@ def test_unknown_command(run, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("words", [
-    [], ["--data"], ["--data", "reviews.csv", "--bogus", "1"], ["--data", "reviews.csv", "--n-train", "many"],
+    ["--data"], ["--data", "reviews.csv", "--bogus", "1"], ["--data", "reviews.csv", "--n-train", "many"],
     ["--data", "reviews.csv", "--n-train", "0"], ["--data", "reviews.csv", "--n-test", "-3"],
     ["--data", "reviews.csv", "--seed", "-1"], ["--data", "reviews.csv", "--epochs", "0"],
     ["--data", "reviews.csv", "--epochs", "2.5"], ["--data", "reviews.csv", "--learning-rate", "0"],
@@ -685,3 +686,32 @@ def test_doctor(run):
     assert "off" in report["Hub"]  # HF_HUB_OFFLINE is set here
     code, out, error = run("doctor")
     assert (code, error) == (0, "") and all(name in out and str(what) in out for name, what in report.items())
+
+
+# simulated reviews
+
+
+def test_without_data_the_reviews_are_simulated(run, tmp_path, monkeypatch):
+    words = ["--n-train", "60", "--n-validation", "0", "--n-test", "40", "--out", tmp_path / "run"]
+    code, out, error = run("baseline", *words)
+    assert code == 0, error
+    assert "simulated: no figure on them is a figure about Yelp" in out and "ceiling" in out
+    results = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
+    assert results["command"] == "yelp_tl baseline --n-train 60 --n-validation 0 --n-test 40"
+    assert results["data"]["simulated"] is True and results["data"]["source"] == ["simulated reviews"]
+    assert "ceiling" in results["models"] and "ceiling" not in {pair["a"] for pair in results["pairs"]}
+    monkeypatch.setitem(SAMPLE_ROWS, "test", 60)  # all 5,000 take seconds
+    code, out, error = run("evaluate", tmp_path / "run", "--data", "sample")
+    assert code == 0 and "60 test rows" in out and "simulated" in out, error
+
+
+def test_simulate_writes_a_file_and_keeps_an_old_one(run, tmp_path):
+    path = tmp_path / "reviews.csv"
+    code, out, _ = run("simulate", "--out", path, "--n", "30", "--split", "test")
+    assert code == 0 and "30 simulated test reviews" in out
+    before = path.read_bytes()
+    assert "--force" in only_line(run("simulate", "--out", path, "--n", "20"))
+    assert path.read_bytes() == before
+    assert run("simulate", "--out", path, "--n", "20", "--force")[0] == 0 and path.read_bytes() != before
+    assert "reviews.txt" in only_line(run("simulate", "--out", tmp_path / "reviews.txt"))
+    assert list(listing(tmp_path)) == ["reviews.csv"]

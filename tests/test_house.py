@@ -21,7 +21,7 @@ NOTEBOOKS = sorted(path for path in (HOUSE / "nbs").rglob("*.ipynb") if ".ipynb_
 README = (HOUSE / "README.md").read_text(encoding="utf-8")
 RUN_LINE = (
     'python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e ".[offline]"'
-    " && yelp_tl compare --data reviews.csv"
+    " && yelp_tl compare"
 )
 TEST_LINE = (
     'python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e ".[dev,offline]"'
@@ -89,8 +89,9 @@ def test_ci_takes_its_line_from_the_readme():
     assert "set -euo pipefail" in script
 
 
-def test_readme_has_one_place_for_the_results():
-    assert re.findall(r"<!-- results:\w+ -->", README) == ["<!-- results:begin -->", "<!-- results:end -->"]
+@pytest.mark.parametrize("name", ["results", "simulated"])
+def test_readme_has_one_place_for_each_file_of_results(name):
+    assert re.findall(rf"<!-- {name}:\w+ -->", README) == [f"<!-- {name}:begin -->", f"<!-- {name}:end -->"]
 
 
 def test_readme_and_home_page_open_with_the_same_words():
@@ -428,11 +429,12 @@ def test_ruff_finds_nothing():
     assert done.returncode == 0, done.stdout
 
 
-def test_readme_shows_the_committed_results():
+@pytest.mark.parametrize(("name", "file"), [("results", "compare.json"), ("simulated", "simulated.json")])
+def test_readme_shows_the_committed_results(name, file):
     from yelp_tl.comparison import results_section
 
-    shown = README.split("<!-- results:begin -->")[1].split("<!-- results:end -->")[0].strip()
-    assert shown == results_section(json.loads(text_of("results/compare.json"))).strip()
+    shown = README.split(f"<!-- {name}:begin -->")[1].split(f"<!-- {name}:end -->")[0].strip()
+    assert shown == results_section(json.loads(text_of(f"results/{file}"))).strip()
 
 
 def test_committed_results_say_where_they_come_from():

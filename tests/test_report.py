@@ -21,12 +21,14 @@ from yelp_tl.report import (
     flatten,
     folded_text,
     plain_sentence,
+    plot_accuracies,
     plot_epochs,
     ranking,
     show,
     show_interval,
     show_p,
     show_seconds,
+    simulated_sentence,
     worst_mistakes,
     write_report,
 )
@@ -325,6 +327,19 @@ def test_answer_without_pairs_and_ceiling_never_wins():
 def test_plain_sentence_names_naive_bayes_once():
     sentence = plain_sentence(run_of({"fine_tuned": 0.55, "naive_bayes": 0.43}, [0.1, 0.14]))
     assert sentence == "Of every 100 reviews, Fine-tuned gets right about 12 more than Naive Bayes (between 10 and 14)."
+
+
+def test_simulated_reviews_are_called_so_and_the_ceiling_is_no_competitor():
+    results = run_of({"fine_tuned": 0.55, "naive_bayes": 0.43, "ceiling": 0.7}, [0.1, 0.14])
+    assert simulated_sentence(results) == ""
+    results["data"] = {"simulated": True}
+    sentence = simulated_sentence(results)
+    assert sentence.startswith("These reviews are simulated: no figure on them is a figure about Yelp.")
+    assert "0.700 (95% interval 0.680 to 0.720), 0.150 more than the best model" in sentence
+    ax = plot_accuracies({"Fine-tuned": results["models"]["fine_tuned"]}, results["models"]["ceiling"],
+                         Figure().subplots())
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Fine-tuned"]
+    assert ax.lines[-1].get_xdata()[0] == 0.7
 
 
 def test_find_pair_turns_the_pair_round():

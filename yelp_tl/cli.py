@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'RunOptions', 'parse_options', 'take_preset', 'read_experiment', 'run_experiment', 'EvaluateOptions',
-           'run_evaluate', 'PredictOptions', 'format_prediction', 'run_predict', 'DoctorOptions', 'find_networks',
-           'run_doctor', 'overview', 'quiet_libraries', 'run_command', 'explain_error', 'main']
+           'run_evaluate', 'PredictOptions', 'format_prediction', 'run_predict', 'SimulateOptions', 'run_simulate',
+           'DoctorOptions', 'find_networks', 'run_doctor', 'overview', 'quiet_libraries', 'run_command',
+           'explain_error', 'main']
 
 # %% ../nbs/11_cli.ipynb #7ca1fa5a
 import json
@@ -71,6 +72,7 @@ COMMANDS = {
     "baseline": "the classical models alone",
     "evaluate": "score a finished run on other rows",
     "predict": "predict the stars of any text with a finished run",
+    "simulate": "write simulated reviews to a file",
     "doctor": "versions, device, precision, and which networks are here",
 }
 
@@ -88,8 +90,8 @@ def read_experiment(
         run: RunOptions
 
     preset, rest = take_preset(arguments)
-    make = Experiment.lecture if preset == "lecture" else Experiment
-    defaults = make(data=tyro.MISSING, models=models_of(command))
+    models = models_of(command)
+    defaults = Experiment.lecture(tyro.MISSING, models=models) if preset == "lecture" else Experiment(models=models)
     Command.__doc__ = f"{COMMANDS[command].capitalize()}. With --preset lecture the defaults are the lecture's."
     parsed = parse_options(Command, command, rest, Command(defaults, RunOptions()))
     return parsed.experiment, parsed.run
@@ -119,7 +121,7 @@ class EvaluateOptions:
     "Score the models that a run saved on all rows of another file."
 
     run: tyro.conf.Positional[Path]  # folder of a finished run
-    data: str  # file of reviews with stars
+    data: str  # file of reviews with stars, or sample: simulated test reviews
     json: bool = False  # print the results as JSON
     debug: bool = False  # show where an error came from (the traceback may show review text)
 
@@ -179,6 +181,34 @@ def run_predict(
         print(json.dumps({"stars": stars, "probabilities": row, "model": name}) if options.json
               else format_prediction(row))
 
+# %% ../nbs/11_cli.ipynb #92ce4829
+@dataclass(frozen=True)
+class SimulateOptions:
+    "Write simulated reviews to a file, with the columns text and label (0-4)."
+
+    out: Path  # file to write: .csv, .jsonl or .parquet
+    n: int = 1000  # rows, from the first one on
+    split: str = "train"  # side: train or test
+    force: bool = False  # replace the file if it exists
+    debug: bool = False  # show where an error came from
+
+# %% ../nbs/11_cli.ipynb #a183038a
+def run_simulate(
+    arguments: list[str],  # the words after the command
+) -> None:
+    """Write simulated reviews to a file.
+
+    Raises `InputError` if the file exists, unless forced.
+    """
+    options = parse_options(SimulateOptions, "simulate", arguments)
+    from yelp_tl.data import InputError
+    from yelp_tl.simulation import write_simulated
+
+    if options.out.exists() and not options.force:
+        raise InputError(f"{options.out}: expected a new file, found one that exists. Give another --out, or --force.")
+    write_simulated(options.out, options.n, options.split)
+    print(f"{options.out}: {options.n:,} simulated {options.split} reviews")
+
 # %% ../nbs/11_cli.ipynb #72307990
 @dataclass(frozen=True)
 class DoctorOptions:
@@ -235,7 +265,7 @@ def overview() -> str:  # several lines
     return "\n".join([
         "usage: yelp_tl COMMAND [OPTIONS]", "", "Fine-tune a transformer on reviews and measure it beside a baseline.",
         "", "commands:", *lines, "", "yelp_tl COMMAND --help lists a command's options; yelp_tl --version the version.",
-        "first run: yelp_tl compare --data reviews.csv",
+        "first run: yelp_tl compare (on simulated reviews), or yelp_tl compare --data reviews.csv",
     ])
 
 # %% ../nbs/11_cli.ipynb #a5cfd700
@@ -265,7 +295,8 @@ def run_command(
     if command in ("compare", "finetune", "baseline"):
         run_experiment(command, rest)
     else:
-        {"evaluate": run_evaluate, "predict": run_predict, "doctor": run_doctor}[command](rest)
+        others = {"evaluate": run_evaluate, "predict": run_predict, "simulate": run_simulate, "doctor": run_doctor}
+        others[command](rest)
 
 # %% ../nbs/11_cli.ipynb #8be85d1a
 def explain_error(
