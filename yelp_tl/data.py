@@ -435,7 +435,7 @@ def _read_lines(
 
 # %% ../nbs/00_data.ipynb #41a3df6f
 def load_texts(
-    source: str | Path,  # .txt with one text a line, or a file as for `load_reviews`; stars are not needed
+    source: str | Path,  # .txt with one text a line, or a file as for load_reviews; stars are not needed
 ) -> list[str]:  # n texts
     """Read texts to predict.
 

@@ -81,7 +81,7 @@ def wilson_interval(
 
 # %% ../nbs/02_evaluation.ipynb #b681eb9c
 def plot_intervals(
-    scores: dict[str, dict],  # by model name: a dict with accuracy and accuracy_interval, as `score` gives
+    scores: dict[str, dict],  # by model name: a dict with accuracy and accuracy_interval, as score gives
     ax: Axes,  # where to draw
 ) -> Axes:  # the same axes
     "Accuracy of each model with its 95% interval, first model on top."
@@ -311,7 +311,7 @@ def compute_metrics(
     return star_metrics(labels, np.argmax(logits, axis=-1))
 
 # %% ../nbs/02_evaluation.ipynb #9edaeafc
-def make_star_metric() -> Any:  # an `evaluate.Metric`; `compute` raises ValueError on bad or no input
+def make_star_metric() -> Any:  # an evaluate.Metric; compute raises ValueError on bad or no input
     "The same figures as an `evaluate.Metric`, made here, so that nothing is downloaded."
     import datasets  # these two take seconds to import
     import evaluate

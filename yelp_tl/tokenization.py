@@ -107,7 +107,7 @@ def tokenize_reviews(
 
 # %% ../nbs/05_tokenization.ipynb #ce4d64bb
 def count_truncated(
-    tokenized: Dataset,  # what `tokenize_reviews` returns
+    tokenized: Dataset,  # what tokenize_reviews returns
 ) -> int:  # reviews that lost tokens
     "Number of reviews that are longer than what was kept of them."
     return int(np.sum(np.asarray(tokenized["full_length"][:]) > np.asarray(tokenized["length"][:])))
@@ -146,7 +146,7 @@ def _pad(
     filler: int,  # what fills the gap
     width: int,  # length of the row afterwards
     side: str,  # "right" or "left"
-) -> list[int]:  # `width` values
+) -> list[int]:  # as many values as width says
     "Fill one row up to the width."
     gap = [filler] * (width - len(values))
     return gap + values if side == "left" else values + gap
