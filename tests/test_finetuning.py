@@ -242,9 +242,11 @@ def test_device_is_the_trainers_choice(cuda, mps, device, monkeypatch):
     assert choose_device() == device
 
 
-def test_device_is_said():
+def test_device_is_said(monkeypatch):
     assert describe_device("cuda", "bf16") == "GPU, bf16"
-    assert describe_device("cpu", "fp32") == f"CPU, {torch.get_num_threads()} threads, fp32"
+    for count, words in ((1, "1 thread"), (2, "2 threads")):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
+        assert describe_device("cpu", "fp32") == f"CPU, {words}, fp32"
     assert "differ" in describe_device("mps", "fp32") and "differ" not in describe_device("cuda", "fp32")
 
 
@@ -649,14 +651,20 @@ def test_max_length_above_the_networks_limit_is_refused(checkpoint, train):
             use()
 
 
-def test_truncated_reviews_are_counted(checkpoint, train, tokenizer):
+def test_truncated_reviews_are_counted_and_said_before_training(checkpoint, train, tokenizer, capsys, monkeypatch):
     texts = [*train["text"][:6], "soup " * 30, "soup " * 22, "soup " * 23]  # 32, 24 and 25 tokens
     pieces = len(tokenizer.tokenize("soup"))
     limit = 22 * pieces + 2
     rows = Dataset.from_dict({"text": texts, "label": [0, 1, 2, 3, 4, 0, 1, 2, 3]})
-    tuned = fine_tune(checkpoint, rows, dataclasses.replace(SETTINGS, epochs=1, max_length=limit), 0,
-                      progress=False)
-    assert tuned.truncated == 2
+    settings = dataclasses.replace(SETTINGS, epochs=1, max_length=limit)
+    assert fine_tune(checkpoint, rows, settings, 0, progress=False).truncated == 2
+    assert "longer" not in capsys.readouterr().err
+    monkeypatch.setattr(ReviewTrainer, "train", lambda *_, **__: pytest.fail("training started"))
+    with pytest.raises(pytest.fail.Exception, match="training started"):
+        fine_tune(checkpoint, rows, settings, 0)
+    said = (f"2 of 9 training reviews are longer than {limit} tokens; "
+            f"only their first {limit} tokens are read")
+    assert said in capsys.readouterr().err.splitlines()
 
 
 def test_half_precision_keeps_weights_in_32_bits(checkpoint, train):

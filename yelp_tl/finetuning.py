@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['choose_device', 'describe_device', 'choose_precision', 'TrainingSettings', 'build_classifier', 'mean_loss',
            'ReviewTrainer', 'training_arguments', 'ProgressBar', 'RunLog', 'Stopwatch', 'FineTuned', 'epoch_records',
-           'training_tokens', 'check_length', 'sort_by_length', 'fine_tune', 'train_plain', 'run_network',
-           'predict_probabilities', 'save_classifier', 'load_classifier', 'mean_of_tokens', 'frozen_features',
-           'fit_on_features']
+           'training_tokens', 'check_length', 'tell_truncated', 'sort_by_length', 'fine_tune', 'train_plain',
+           'run_network', 'predict_probabilities', 'save_classifier', 'load_classifier', 'mean_of_tokens',
+           'frozen_features', 'fit_on_features']
 
 # %% ../nbs/06_finetuning.ipynb #11edaede
 import json
 import math
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -45,7 +46,14 @@ from transformers.trainer_utils import get_last_checkpoint
 from .data import STAR_NAMES, InputError
 from .evaluation import compute_metrics, wilson_interval
 from .pretrained import Checkpoint, check_folder, load_tokenizer
-from .tokenization import EpochSampler, computed_tokens, make_collator, tokenize_reviews, tokenize_windows
+from yelp_tl.tokenization import (
+    EpochSampler,
+    computed_tokens,
+    count_truncated,
+    make_collator,
+    tokenize_reviews,
+    tokenize_windows,
+)
 
 # %% ../nbs/06_finetuning.ipynb #d2aa31f6
 def choose_device() -> str:  # "cuda", "mps" or "cpu"
@@ -56,11 +64,12 @@ def choose_device() -> str:  # "cuda", "mps" or "cpu"
 
 # %% ../nbs/06_finetuning.ipynb #ca4807e5
 def describe_device(
-    device: str,  # from `choose_device`
-    precision: str,  # from `choose_precision`
+    device: str,  # from choose_device
+    precision: str,  # from choose_precision
 ) -> str:  # one line
     "Say where and how the training runs."
-    threads = f", {torch.get_num_threads()} threads" if device == "cpu" else ""
+    count = torch.get_num_threads()
+    threads = f", {count} thread{'s' if count > 1 else ''}" if device == "cpu" else ""
     name = {"cuda": "GPU", "mps": "Apple GPU (mps)", "cpu": "CPU"}[device]
     warning = ". Figures on mps differ a little from those on a CPU" if device == "mps" else ""
     return f"{name}{threads}, {precision}{warning}"
@@ -68,7 +77,7 @@ def describe_device(
 # %% ../nbs/06_finetuning.ipynb #d97b1770
 def choose_precision(
     requested: str,  # "auto", "fp32", "bf16" or "fp16"
-    device: str,  # from `choose_device`
+    device: str,  # from choose_device
 ) -> str:  # "fp32", "bf16" or "fp16"
     """Number format for training: the requested one, or the best that the device has instructions for.
 
@@ -184,7 +193,7 @@ class ReviewTrainer(Trainer):
         self,
         *,
         sampler: EpochSampler,  # order of the training rows
-        **options,  # as for `transformers.Trainer`
+        **options,  # as for transformers.Trainer
     ):
         "Set the Trainer up."
         super().__init__(compute_loss_func=mean_loss, **options)
@@ -348,6 +357,16 @@ def check_length(
         raise InputError(f"max_length: this network reads at most {tokenizer.model_max_length} tokens, "
                          f"found {max_length!r}. Give --max-length {tokenizer.model_max_length} or less.")
 
+# %% ../nbs/06_finetuning.ipynb #e04f7a85
+def tell_truncated(
+    truncated: int,  # training reviews that are longer than max_length
+    n: int,  # training reviews in all
+    max_length: int,  # tokens of a review that are read
+) -> None:
+    "Say on stderr that reviews are cut, so that it is known before the training starts."
+    print(f"{truncated:,} of {n:,} training reviews are longer than {max_length} tokens; "
+          f"only their first {max_length} tokens are read", file=sys.stderr, flush=True)
+
 # %% ../nbs/06_finetuning.ipynb #3ae32b01
 def sort_by_length(
     rows: Dataset,  # tokenized, with the column length
@@ -375,6 +394,9 @@ def fine_tune(
     tokenizer = load_tokenizer(checkpoint)
     check_length(tokenizer, settings.max_length)
     rows = tokenize_reviews(train, tokenizer, settings.max_length)
+    truncated = count_truncated(rows)
+    if progress and truncated:
+        tell_truncated(truncated, len(rows), settings.max_length)
     scored_rows = None if scored is None else sort_by_length(tokenize_reviews(scored, tokenizer, settings.max_length))
     sampler = EpochSampler(rows["length"][:], settings.batch_size, seed, grouped=settings.padding == "grouped")
     checkpoints = Path(tempfile.gettempdir()) if folder is None else folder / "checkpoints"  # the first stays empty
@@ -389,12 +411,10 @@ def fine_tune(
     resume = resume and folder is not None and checkpoints.is_dir()
     trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if resume else None)
     history = trainer.state.log_history
-    seconds = history[-1]["seconds"]
     epochs = epoch_records(history, 0 if scored is None else len(scored), scored_on)
     losses = [record["loss"] for record in history if "loss" in record]
     tokens = training_tokens(rows["length"][:], settings, sampler)
-    truncated = sum(length > settings.max_length for length in rows["full_length"])
-    return FineTuned(trainer.model.eval(), tokenizer, epochs, losses, seconds, tokens, truncated)
+    return FineTuned(trainer.model.eval(), tokenizer, epochs, losses, history[-1]["seconds"], tokens, truncated)
 
 # %% ../nbs/06_finetuning.ipynb #35a3503c
 def train_plain(
@@ -500,7 +520,7 @@ def save_classifier(
 
 # %% ../nbs/06_finetuning.ipynb #188517bb
 def load_classifier(
-    folder: Path,  # from `save_classifier`
+    folder: Path,  # from save_classifier
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:  # ready to predict, on the best device
     """Open a fine-tuned network.
 
@@ -551,6 +571,6 @@ def frozen_features(
 def fit_on_features(
     features: np.ndarray,  # (n, width)
     labels: list[int],  # (n,) stars as 0-4
-) -> Pipeline:  # scikit-learn pipeline with `predict_proba`
+) -> Pipeline:  # scikit-learn pipeline with predict_proba
     "Fit a logistic regression on frozen features, each brought to mean 0 and variance 1."
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(features, labels)
