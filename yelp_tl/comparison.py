@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'Experiment', 'draw_rows', 'unescape_reviews', 'open_source',
            'testing_source', 'source_title', 'source_revision', 'describe_data', 'ModelRun', 'tell', 'run_baseline',
-           'run_frozen_features', 'run_fine_tuning', 'model_entry', 'ceiling_entry', 'all_pairs', 'describe_machine',
-           'describe_environment', 'models_of', 'command_line', 'run_identity', 'default_folder', 'read_run',
-           'open_folder', 'write_json', 'write_predictions', 'table_cells', 'format_table', 'warn_if_slow',
+           'run_frozen_features', 'run_fine_tuning', 'model_entry', 'ceiling_entry', 'all_pairs', 'all_entries',
+           'describe_machine', 'describe_environment', 'models_of', 'command_line', 'run_identity', 'default_folder',
+           'read_run', 'open_folder', 'write_json', 'write_predictions', 'table_cells', 'format_table', 'warn_if_slow',
            'run_models', 'compare', 'predict_with_run', 'score_run', 'recipe_name', 'collect_runs', 'summary_table',
            'difference_line', 'results_section']
 
@@ -252,9 +252,6 @@ def run_fine_tuning(
         scored, scored_on = split.test, "test, for reading"
     tuned = fine_tune(checkpoint, split.train, experiment.training, experiment.seed, scored=scored,
                       scored_on=scored_on, folder=folder, resume=resume, progress=progress)
-    if progress and tuned.truncated:
-        tell(f"{tuned.truncated} of {len(split.train)} training reviews are longer than "
-             f"{experiment.training.max_length} tokens; the rest of them was cut off")
     start = time.perf_counter()
     probabilities = predict_probabilities(
         tuned.model, tuned.tokenizer, split.test["text"][:], max_length=experiment.training.max_length,
@@ -298,6 +295,19 @@ def all_pairs(
     names = list(predictions)
     return [compare_pair(labels, predictions, a, b, seed)
             for i, a in reversed(list(enumerate(names))) for b in names[:i]]
+
+# %% ../nbs/07_comparison.ipynb #c8a41e73
+def all_entries(
+    experiment: Experiment,
+    split: Split,
+    runs: dict[str, ModelRun],  # model name -> what it predicted and cost
+) -> dict[str, dict]:  # the part "models" of results.json
+    "Score every model's predictions, and the ceiling where the test rows are simulated."
+    labels = np.asarray(split.test["label"][:])
+    models = {name: model_entry(run, labels) for name, run in runs.items()}
+    if testing_source(experiment) == SAMPLE:
+        models["ceiling"] = ceiling_entry(split)
+    return models
 
 # %% ../nbs/07_comparison.ipynb #d30edf14
 def describe_machine() -> str:  # one line; no name of the computer
@@ -359,7 +369,7 @@ def command_line(
 def run_identity(
     command: str,  # "compare", "finetune" or "baseline"
     experiment: Experiment,
-    data: dict,  # from `describe_data`
+    data: dict,  # from describe_data
 ) -> dict:  # what two runs must share to be the same
     "What a run is known by: command, settings and data, without the folders of files."
     config = asdict(experiment) | {"data": Path(experiment.data).name, "models": list(experiment.models),
@@ -372,7 +382,7 @@ def run_identity(
 # %% ../nbs/07_comparison.ipynb #98d97967
 def default_folder(
     command: str,  # "compare", "finetune" or "baseline"
-    identity: dict,  # from `run_identity`
+    identity: dict,  # from run_identity
 ) -> Path:
     "Name of the run folder: the command and 8 digits that depend on settings and data."
     digits = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
@@ -413,7 +423,7 @@ def read_run(
 # %% ../nbs/07_comparison.ipynb #01ae9a7e
 def open_folder(
     folder: Path,  # made if it does not exist
-    identity: dict,  # from `run_identity`
+    identity: dict,  # from run_identity
     *,
     resume: bool = False,  # go on with an unfinished run
     force: bool = False,  # throw an earlier run in this folder away
@@ -494,13 +504,16 @@ def format_table(
     results: dict,  # as results.json
 ) -> str:  # lines of text
     "The table of a comparison, for a terminal."
-    head = ["model", *COLUMNS.values()]
-    body = [[name, *table_cells(entry).values()] for name, entry in results["models"].items()]
+    timed = any(entry["fit_seconds"] is not None for entry in results["models"].values())
+    columns = [key for key in COLUMNS if timed or key != "seconds"]
+    head = ["model", *(COLUMNS[key] for key in columns)]
+    body = [[name, *(table_cells(entry)[key] for key in columns)] for name, entry in results["models"].items()]
     widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
                        for i, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in [head, *body]]
     lines += [f"{results['data']['n_train']} training rows, {results['data']['n_test']} test rows, "
-              f"seed {results['config']['seed']}; kappa is quadratic weighted; seconds are fit and predict"]
+              f"seed {results['config']['seed']}; kappa is quadratic weighted"
+              + ("; seconds are fit and predict" if timed else "")]
     if results["data"].get("simulated"):
         lines += [SIMULATED_NOTE]
     return "\n".join(lines)
@@ -508,7 +521,7 @@ def format_table(
 # %% ../nbs/07_comparison.ipynb #7ce6834e
 def warn_if_slow(
     experiment: Experiment,
-    device: str,  # from `choose_device`
+    device: str,  # from choose_device
 ) -> None:
     "Say what the lecture's padding costs where there is no GPU."
     if device == "cpu" and experiment.training.padding == "max_length" and "fine_tuned" in experiment.models:
@@ -573,10 +586,7 @@ def compare(
     runs = run_models(experiment, split, checkpoint, folder, resume=resume, progress=progress)
     labels = np.asarray(split.test["label"][:])
     probabilities = {name: run.probabilities for name, run in runs.items()}
-    models = {name: model_entry(run, labels) for name, run in runs.items()}
-    if testing_source(experiment) == SAMPLE:
-        models["ceiling"] = ceiling_entry(split)
-    results = identity | {"environment": environment, "models": models,
+    results = identity | {"environment": environment, "models": all_entries(experiment, split, runs),
                           "pairs": all_pairs(labels, probabilities, experiment.seed)}
     write_predictions(folder / "predictions.parquet", split.test_rows, labels, probabilities)
     write_report(folder, results, labels, probabilities, split.test["text"][:], split.test_rows)
@@ -677,12 +687,12 @@ def collect_runs(
 
 # %% ../nbs/07_comparison.ipynb #ef4d1073
 def summary_table(
-    cells: list[dict],  # cells of one recipe, from `collect_runs`
+    cells: list[dict],  # cells of one recipe, from collect_runs
 ) -> str:  # a table in markdown
     "One row for each model: accuracy with its interval for each seed, then means over the seeds."
     seeds = list(dict.fromkeys(cell["seed"] for cell in cells))
-    head = ["model", *(f"accuracy, seed {seed}" for seed in seeds), "mean", "within one star", "MAE", "kappa",
-            "seconds"]
+    head = ["model", *(f"accuracy, seed {seed}" for seed in seeds), "mean of the seeds", "within one star",
+            "MAE", "kappa", "seconds"]
     lines = [head, ["---"] * len(head)]
     for name in dict.fromkeys(cell["model"] for cell in cells):
         rows = [cell for cell in cells if cell["model"] == name]
@@ -695,7 +705,7 @@ def summary_table(
 
 # %% ../nbs/07_comparison.ipynb #787e4af6
 def difference_line(
-    pairs: list[dict],  # pairs of one recipe, from `collect_runs`
+    pairs: list[dict],  # pairs of one recipe, from collect_runs
     a: str = "fine_tuned",  # the one that is expected to win
     b: str = "naive_bayes",  # the other
 ) -> str:  # one sentence
@@ -709,7 +719,7 @@ def difference_line(
 
 # %% ../nbs/07_comparison.ipynb #2c78da15
 def results_section(
-    collected: dict,  # from `collect_runs`
+    collected: dict,  # from collect_runs
 ) -> str:  # markdown
     "The tables of collected runs with their rows, seeds and machine, for README and home page."
     cells, environment = collected["cells"], collected["environment"]
