@@ -17,6 +17,7 @@ from yelp_tl.report import (
     best_models,
     clean_text,
     describe_confusion,
+    epochs_section,
     find_pair,
     flatten,
     folded_text,
@@ -253,7 +254,7 @@ def test_half_empty_results_will_do(tmp_path):
     results["models"]["ceiling"] = score(labels, np.eye(5)[labels])
     page = Page(write_report(tmp_path, results, labels, probabilities, ["x"] * 24, range(24))
                 .read_text(encoding="utf-8"))
-    assert "not scored" in page.text and "Ceiling" in page.text
+    assert "epoch by epoch, scored on no rows" in page.text and "Ceiling" in page.text
 
 
 def test_no_mistake_no_card(tmp_path):
@@ -326,7 +327,33 @@ def test_answer_without_pairs_and_ceiling_never_wins():
 
 def test_plain_sentence_names_naive_bayes_once():
     sentence = plain_sentence(run_of({"fine_tuned": 0.55, "naive_bayes": 0.43}, [0.1, 0.14]))
-    assert sentence == "Of every 100 reviews, Fine-tuned gets right about 12 more than Naive Bayes (between 10 and 14)."
+    assert sentence == ("Of every 100 reviews, Fine-tuned gets right about 12.0 more than Naive Bayes "
+                        "(between 10.0 and 14.0).")
+
+
+@pytest.mark.parametrize("interval, words", [
+    ([-0.0123, 0.0525], "between 1.2 fewer and 5.2 more"), ([0.0, 0.0525], "between 0.0 fewer and 5.2 more"),
+    ([-0.0123, 0.0], "between 1.2 fewer and 0.0 more"), ([0.004, 0.0525], "about 2.0 more")])
+def test_plain_sentence_says_more_only_where_it_is_certain(interval, words):
+    sentence = plain_sentence(run_of({"fine_tuned": 0.45, "naive_bayes": 0.43}, interval))
+    assert sentence.startswith(f"Of every 100 reviews, Fine-tuned gets right {words} than Naive Bayes")
+    assert ("about" in sentence) is (interval[0] > 0)
+
+
+def test_pairs_and_epochs_say_which_rows_they_are_about(page):
+    captions = [attributes["aria-label"] for attributes in page.named("div") if "aria-label" in attributes]
+    assert "Differences on the same 24 test reviews" in captions
+    assert "Fine-tuned, epoch by epoch, scored on validation (50 rows)" in captions
+    assert "Loss on scored rows" in page.text and "differ this much or more by chance" in page.text
+
+
+@pytest.mark.parametrize("scored_on", ["validation", "test, for reading"])
+def test_figures_for_reading_are_explained_where_there_are_any(scored_on):
+    results, _, _ = made_up(["fine_tuned"])
+    for row in results["models"]["fine_tuned"]["epochs"]:
+        row["scored_on"] = scored_on
+    shown = epochs_section(results, {"loss_fine_tuned": "<svg ></svg>", "accuracy_fine_tuned": "<svg ></svg>"}).body
+    assert ("were shown and used for no decision" in shown) is (scored_on == "test, for reading")
 
 
 def test_simulated_reviews_are_called_so_and_the_ceiling_is_no_competitor():
@@ -404,6 +431,9 @@ def test_template_is_package_data_and_made_for_dark_phones_and_paper():
     template = files("yelp_tl").joinpath("report_template.html").read_text(encoding="utf-8")
     for needed in ("prefers-color-scheme: dark", "@media print", "overflow-x: auto", "system-ui"):
         assert needed in template
+    phone, paper = (template.index(media) for media in ("@media (max-width: 34rem)", "@media print"))
+    rows = ".models th:first-child, .pairs th:first-child { position: "
+    assert rows + "sticky" in template[phone:paper] and rows + "static" in template[paper:]
 
 
 def _luminance(colour):

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['DASH', 'MODEL_TITLES', 'SIMULATED_NOTE', 'QUALITY', 'COST', 'EPOCHS', 'GLOSSARY', 'clean_text', 'show',
            'show_interval', 'show_p', 'show_seconds', 'model_title', 'star_title', 'cell', 'table', 'ranking',
-           'find_pair', 'answer_sentence', 'plain_sentence', 'simulated_sentence', 'Column', 'best_models',
-           'models_table', 'read_pair', 'pairs_table', 'svg_figure', 'inline_svg', 'plot_card', 'plot_accuracies',
-           'intervals_svg', 'describe_confusion', 'confusion_svg', 'plot_epochs', 'scored_on', 'epochs_svg',
-           'epochs_table', 'worst_mistakes', 'folded_text', 'probability_strip', 'mistake_card', 'flatten',
-           'show_setting', 'settings_table', 'counts_table', 'glossary_list', 'Section', 'note', 'figures_section',
-           'cost_section', 'pairs_section', 'confusion_section', 'epochs_section', 'mistakes_section',
-           'settings_section', 'draw_plots', 'fill_template', 'write_report']
+           'find_pair', 'answer_sentence', 'plain_sentence', 'in_hundred', 'simulated_sentence', 'Column',
+           'best_models', 'models_table', 'read_pair', 'pairs_table', 'svg_figure', 'inline_svg', 'plot_card',
+           'plot_accuracies', 'intervals_svg', 'describe_confusion', 'confusion_svg', 'plot_epochs', 'scored_on',
+           'epochs_svg', 'epochs_table', 'worst_mistakes', 'folded_text', 'probability_strip', 'mistake_card',
+           'flatten', 'show_setting', 'settings_table', 'counts_table', 'glossary_list', 'Section', 'note',
+           'figures_section', 'cost_section', 'pairs_section', 'confusion_section', 'epochs_section',
+           'mistakes_section', 'settings_section', 'draw_plots', 'fill_template', 'write_report']
 
 # %% ../nbs/08_report.ipynb #2b3af7eb
 import re
@@ -36,7 +36,7 @@ from .evaluation import confusion_matrix, plot_confusion, plot_intervals
 def clean_text(
     text: str,  # anything
 ) -> str:  # safe between HTML tags and inside quoted attributes
-    "Text that a browser shows and never obeys."
+    "Text that a browser shows and never runs."
     printable = str(text).replace("\0", "\N{REPLACEMENT CHARACTER}")
     return escape(printable.encode("utf-8", "replace").decode("utf-8"))
 
@@ -113,7 +113,7 @@ def cell(
 def table(
     caption: str,  # what the table shows
     headings: Sequence[str],  # one for each column, that of the row headings first
-    rows: Sequence[tuple[str, list[str]]],  # row heading and its cells, made by `cell`
+    rows: Sequence[tuple[str, list[str]]],  # row heading and its cells, made by cell
     css: str = "",  # class names of ours
 ) -> str:  # a table in a box that scrolls
     "A table with a caption, and headings for rows and columns."
@@ -176,9 +176,21 @@ def plain_sentence(
     for other in dict.fromkeys([*others[:1], "naive_bayes"]):
         pair = find_pair(results, best, other)
         if pair is not None:
-            more, low, high = (show(round(100 * part)) for part in (pair[0], *pair[1]))
-            parts.append(f"{more} more than {model_title(other)} (between {low} and {high})")
-    return f"Of every 100 reviews, {model_title(best)} gets right about " + ", and ".join(parts) + "." if parts else ""
+            parts.append(in_hundred(model_title(other), pair[0], *pair[1]))
+    return f"Of every 100 reviews, {model_title(best)} gets right " + ", and ".join(parts) + "." if parts else ""
+
+
+def in_hundred(
+    other: str,  # the model that is compared with, by its title
+    difference: float,  # of the two accuracies
+    low: float,  # lower end of its 95% interval
+    high: float,  # upper end
+) -> str:
+    "A difference as reviews in every hundred; where the interval includes zero, only the interval."
+    more, low_shown, high_shown = (show(100 * abs(part), 1) for part in (difference, low, high))
+    if low <= 0 <= high:
+        return f"between {low_shown} fewer and {high_shown} more than {other}"
+    return f"about {more} more than {other} (between {low_shown} and {high_shown})"
 
 
 SIMULATED_NOTE = ("These reviews are simulated: no figure on them is a figure about Yelp. The ceiling is no model: it "
@@ -275,6 +287,7 @@ def read_pair(
 
 def pairs_table(
     results: dict,  # as in results.json
+    n: int,  # test rows
 ) -> str:  # html
     "Each pair of models with difference, interval, McNemar's p and how to read them."
     rows = [(f"{model_title(pair['a'])} minus {model_title(pair['b'])}",
@@ -282,7 +295,7 @@ def pairs_table(
               cell(show_p(pair["mcnemar_p"]), "number"), cell(read_pair(pair), "reading")])
             for pair in results["pairs"]]
     headings = ["Pair", "Difference in accuracy", "95% interval", "McNemar's\N{NO-BREAK SPACE}p", "In words"]
-    return table("Differences on the same rows", headings, rows, "words pairs")
+    return table(f"Differences on the same {n:,} test reviews", headings, rows, "words pairs")
 
 # %% ../nbs/08_report.ipynb #fd4c9200
 _STYLE = {
@@ -420,7 +433,7 @@ def scored_on(
 ) -> str:
     "Which rows the epochs were scored on, and how many."
     row = next((row for row in epochs if row.get("scored_on")), None)
-    return "not scored" if row is None else f"{row['scored_on']} ({show(row.get('n'))} rows)"
+    return "no rows" if row is None else f"{row['scored_on']} ({show(row.get('n'))} rows)"
 
 # %% ../nbs/08_report.ipynb #bc993f0d
 def epochs_svg(
@@ -436,7 +449,7 @@ def epochs_svg(
 # %% ../nbs/08_report.ipynb #68f6590b
 EPOCHS = (
     Column("train_loss", "Training loss"),
-    Column("loss", "Loss"),
+    Column("loss", "Loss on scored rows"),
     Column("accuracy", "Accuracy"),
     Column("accuracy_interval", "95% interval", show_interval),
     Column("within_one", "Within one star"),
@@ -452,7 +465,8 @@ def epochs_table(
 ) -> str:  # html
     "The figures behind the curve."
     rows = [(f"{row['epoch']:g}", [cell(column.show(row.get(column.key))) for column in EPOCHS]) for row in epochs]
-    return table(f"{model_title(name)}, epoch by epoch", ["Epoch", *(c.heading for c in EPOCHS)], rows)
+    caption = f"{model_title(name)}, epoch by epoch, scored on {scored_on(epochs)}"
+    return table(caption, ["Epoch", *(column.heading for column in EPOCHS)], rows)
 
 # %% ../nbs/08_report.ipynb #8388b1b1
 def worst_mistakes(
@@ -468,7 +482,7 @@ def worst_mistakes(
 # %% ../nbs/08_report.ipynb #f33cf681
 def folded_text(
     text: str,  # a review as it is in the data
-    length: int = 280,  # signs shown of a longer text
+    length: int = 280,  # characters shown of a longer text
 ) -> str:  # html
     "A review for reading, with real line breaks; a long one is folded after its first words."
     readable = re.sub(r"\n{3,}", "\n\n", unescape(text)).strip()
@@ -646,14 +660,16 @@ def cost_section(
 
 def pairs_section(
     results: dict,  # as in results.json
+    n: int,  # test rows
 ) -> Section:
     "Is the difference more than luck?"
     if not results.get("pairs"):
         return Section("pairs", "Is the difference more than luck?", note("No two models were compared in this run."))
     return Section("pairs", "Is the difference more than luck?", note(
         "Both models of a pair read the same reviews, so what counts is where they disagree. The interval says how "
-        "large the difference may be. McNemar's p says how often two equally good models would differ this much by "
-        "chance. Of twenty pairs of equally good models, about one would look clear by luck.") + pairs_table(results))
+        "large the difference may be. McNemar's p says how often two equally good models would differ this much or "
+        "more by chance. Of twenty pairs of equally good models, about one would look clear by luck.")
+        + pairs_table(results, n))
 
 # %% ../nbs/08_report.ipynb #6483e249
 def confusion_section(
@@ -682,10 +698,12 @@ def epochs_section(
         caption = f"{model_title(name)}, scored on {scored_on(epochs)}"
         cards = "".join(plot_card(plots[f"{what}_{name}"], caption) for what in ("loss", "accuracy"))
         parts.append(f'<div class="grid two">{cards}</div>{epochs_table(name, epochs)}')
+    for_reading = any(row.get("scored_on") == "test, for reading" for epochs in trained.values() for row in epochs)
+    mark = ' Figures marked "test, for reading" were shown and used for no decision.' if for_reading else ""
     return Section("training", heading, note(
         "One epoch is one pass over the training reviews. A training loss that falls while the other loss rises means "
-        "that the model learns its training reviews by heart. Figures marked \"test, for reading\" were shown and "
-        "used for no decision.") + "\n".join(parts))
+        "that the model learns its training reviews by heart." + mark)
+        + "\n".join(parts))
 
 # %% ../nbs/08_report.ipynb #ec87655d
 def mistakes_section(
@@ -701,7 +719,8 @@ def mistakes_section(
                       for place, i in enumerate(worst, start=1))
     intro = note(f"The {len(worst)} wrong predictions of {model_title(name)} with the largest loss. Read them before "
                  "you blame the model: would you have guessed the stars? They are for reading; nothing was chosen by "
-                 "them. Rows are counted from 0. A backslash with an n is shown as a line break.")
+                 "them. Rows are counted from 0 (row 0 is the first review). A backslash with an n is shown as a line "
+                 "break, one with a quote as a quote; other codes are as they are in the data.")
     return Section("mistakes", "Where is the best model most wrong?", intro + cards if len(worst) else note(
         f"{model_title(name)} made no mistake on these reviews."))
 
@@ -775,8 +794,8 @@ def write_report(
     _check_rows(labels, probabilities, texts, rows)
     matrices = {name: confusion_matrix(labels, found.argmax(axis=1)) for name, found in probabilities.items()}
     plots = draw_plots(results, matrices)
-    sections = [figures_section(results, len(labels), plots), pairs_section(results), cost_section(results),
-                confusion_section(matrices, plots), epochs_section(results, plots)]
+    sections = [figures_section(results, len(labels), plots), pairs_section(results, len(labels)),
+                cost_section(results), confusion_section(matrices, plots), epochs_section(results, plots)]
     best = next((name for name in ranking(results) if name in probabilities), None)
     if best is not None:
         sections.append(mistakes_section(best, labels, probabilities[best], texts, rows))
