@@ -375,6 +375,16 @@ def test_public_functions_explain_themselves(module):
 
 
 @each_module
+def test_comments_in_a_signature_hold_no_backtick(module):
+    # the site would turn a name in backticks into a link, which shows as raw markdown inside code
+    lines = module.read_text(encoding="utf-8").splitlines()
+    public = [node for owner, node in functions(module) if not (owner or node.name).startswith("_")]
+    found = [f"{node.name}: {line.strip()}" for node in public
+             for line in lines[node.lineno - 1 : node.body[0].lineno - 1] if "`" in line.partition("#")[2]]
+    assert found == []
+
+
+@each_module
 def test_public_classes_have_a_docstring_and_settings_are_frozen(module):
     for node in tree(module).body:
         if not isinstance(node, ast.ClassDef):
