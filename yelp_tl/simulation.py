@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RESTAURANTS', 'OWN_ASPECTS', 'SHARED_ASPECTS', 'PLAIN', 'CLEAR', 'PREDICATE', 'STRONG', 'GOOD_HEDGE', 'BAD_HEDGE',
-           'NEGATION', 'NOT_AT_ALL', 'NOT_GOOD', 'COMPARISON', 'BOTH_SIDES', 'AGREEING', 'OPPOSED', 'VERDICTS',
+           'NEGATION', 'MILD_NEGATION', 'NOT_GOOD', 'COMPARISON', 'BOTH_SIDES', 'AGREEING', 'OPPOSED', 'VERDICTS',
            'RELATIVES', 'DAYS', 'MONTHS', 'CONTRACTIONS', 'SAMPLE_ROWS', 'SHORTEST', 'LONGEST', 'Process',
            'star_thresholds', 'star_shares', 'mood_ceiling', 'level_shares', 'star_posterior', 'statement_shares',
            'text_ceiling', 'Dice', 'lexicon', 'parts', 'Form', 'forms', 'Statement', 'say', 'say_hearsay',
@@ -245,28 +245,27 @@ class Form:
 
 # %% ../nbs/01_simulation.ipynb #b8cac05f
 _BE = "{noun} {was} "
-PLAIN = (*[_BE + "{word}"] * 3, "{noun} turned out to be {word}", "{we} found {noun} {word}", "{word} {bare}",
+PLAIN = (*[_BE + "{word}"] * 4, "{noun} turned out to be {word}", "{we} found {noun} {word}",
          "{noun} struck {us} as {word}")
-CLEAR = (*PLAIN, _BE + "really {word}", _BE + "so {word}", "{word} {bare}")
-PREDICATE = (*[_BE + "{word}"] * 4, "{we} thought {noun} {was} {word}", "to {us}, {noun} {was} {word}",
-             "if you ask {us}, {noun} {was} {word}", "{noun}? {word}")
-STRONG = (_BE + "absolutely {word}", _BE + "truly {word}", _BE + "simply {word}", _BE + "beyond {word}",
-          "there is no other word for it: {noun} {was} {word}")
-GOOD_HEDGE = (_BE + "pretty {word}", _BE + "fairly {word}", _BE + "reasonably {word}", _BE + "{word} enough",
-              _BE + "quite {word}", _BE + "{word} overall")
-BAD_HEDGE = (_BE + "a bit {word}", _BE + "kind of {word}", _BE + "somewhat {word}", _BE + "a little {word}",
-             _BE + "rather {word}", _BE + "a touch {word}")
-NEGATION = (_BE + "far from {word}", _BE + "anything but {word}", _BE + "by no means {word}",
-            "{we} would not call {noun} {word}", "{word} is not the word for {noun}", _BE + "the opposite of {word}",
-            "nobody could call {noun} {word}", "{word}? not {noun}")
-NOT_AT_ALL = (_BE + "not {word} at all", _BE + "not the least bit {word}", _BE + "not {word} in any way",
-              "{we} did not find {noun} {word} at all", "there was nothing {word} about {noun}")
-NOT_GOOD = (_BE + "not {word}", _BE + "hardly {word}", _BE + "not exactly {word}", _BE + "not all that {word}",
+CLEAR = (*PLAIN, _BE + "{word}", _BE + "really {word}")
+PREDICATE = (*[_BE + "{word}"] * 4, "{we} thought {noun} {was} {word}", "if you ask {us}, {noun} {was} {word}",
+             "{noun}? {word}")
+STRONG = (*[_BE + "{word}"] * 3, _BE + "absolutely {word}", _BE + "truly {word}", _BE + "simply {word}",
+          "{we} found {noun} {word}", "{word} {bare}")
+GOOD_HEDGE = (_BE + "pretty {word}", _BE + "fairly {word}", _BE + "quite {word}", _BE + "{word} overall",
+              _BE + "{word} for the most part")
+BAD_HEDGE = (_BE + "a bit {word}", _BE + "kind of {word}", _BE + "a little {word}", _BE + "rather {word}",
+             _BE + "{word} for the most part")
+NEGATION = (_BE + "far from {word}", _BE + "anything but {word}", _BE + "nowhere near {word}")
+MILD_NEGATION = (*NEGATION, _BE + "by no means {word}", "{we} would not call {noun} {word}",
+                 *[_BE + "not {word} at all"] * 2, _BE + "not the least bit {word}", _BE + "not {word} in any way",
+                 "{we} did not find {noun} {word} at all", "there was nothing {word} about {noun}",
+                 _BE + "the opposite of {word}")
+NOT_GOOD = (*[_BE + "not {word}"] * 2, _BE + "hardly {word}", _BE + "not exactly {word}", _BE + "not all that {word}",
             "{we} did not find {noun} very {word}")
-COMPARISON = (_BE + "less {word} than last time", _BE + "less {word} than people say",
-              _BE + "less {word} than {we} had been led to believe", _BE + "less {word} than the photos suggest")
-BOTH_SIDES = (_BE + "neither {word} nor {other}", _BE + "not {word}, and not {other} either",
-              "{we} would not call {noun} {word}, and {we} would not call {them} {other}")
+COMPARISON = (_BE + "not as {word} as people say", _BE + "not as {word} as {we} had been told")
+BOTH_SIDES = (_BE + "neither {word} nor {other}", _BE + "not {word}, but not {other} either",
+              _BE + "somewhere between {word} and {other}")
 
 # %% ../nbs/01_simulation.ipynb #734bd815
 @cache
@@ -278,17 +277,16 @@ def forms(
     idiom = Form("idiom", {2: 45, 1: 36, 0: 55}[abs(level)], ("{word}",), (level,), kind="idiom")
     if level == 0:
         return (idiom, Form("plain", 18, PLAIN, (0,)), Form("plain", 7, PREDICATE, (0,), kind="predicate"),
-                Form("both sides", 20, BOTH_SIDES, (2,), (-2,)))
+                Form("both sides", 14, BOTH_SIDES, (2,), (-2,)))
     expectation = Form("expectation", 9 if abs(level) == 1 else 16, tuple(parts("expectation", "any")), (level,),
                        (-sign, -2 * sign))
-    plain = (idiom, expectation, Form("plain", 9 * abs(level), CLEAR, (level,)),
-             Form("plain", 5 * abs(level), PREDICATE, (level,), kind="predicate"))
+    predicate = Form("plain", 5 * abs(level), PREDICATE, (level,), kind="predicate")
     if abs(level) == 2:
-        return (*plain, Form("strong", 11, STRONG, (level,)))
-    mild = NEGATION + NOT_AT_ALL + (NOT_GOOD if sign < 0 else ())
-    return (*plain, Form("hedge", 12, GOOD_HEDGE if sign > 0 else BAD_HEDGE, (level,)),
-            Form("negation", 17, mild, (-sign,)), Form("negation", 8, NEGATION, (-2 * sign,)),
-            Form("comparison", 4, COMPARISON, (-sign,)))
+        return idiom, expectation, predicate, Form("strong", 29, STRONG, (level,))
+    mild = MILD_NEGATION + (NOT_GOOD if sign < 0 else ())
+    return (idiom, expectation, predicate, Form("plain", 9, CLEAR, (level,)),
+            Form("hedge", 12, GOOD_HEDGE if sign > 0 else BAD_HEDGE, (level,)), Form("negation", 18, mild, (-sign,)),
+            Form("negation", 7, NEGATION, (-2 * sign,)), Form("comparison", 4, COMPARISON, (-sign,)))
 
 # %% ../nbs/01_simulation.ipynb #7b3bd8ce
 @dataclass(frozen=True)
@@ -343,7 +341,7 @@ def say(
     frame = dice.pick(form.frames)
     noun, plural = ("", False) if form.kind == "idiom" else dice.pick(_nouns(business, aspect))
     text = _fill(frame, aspect, noun, plural, **taken)
-    joinable = form.name != "expectation" and frame not in ("{word} {bare}", "{noun}? {word}", "{word}? not {noun}")
+    joinable = form.name != "expectation" and frame != "{word} {bare}" and not set("?:") & set(frame)
     return Statement(aspect, level, form.name, text, tuple(taken.values()), joinable)
 
 # %% ../nbs/01_simulation.ipynb #47d92beb
@@ -360,10 +358,10 @@ def say_hearsay(
     noun, plural = dice.pick(_nouns(business, aspect))
     return Statement("hearsay", None, "hearsay", _fill(frame, aspect, noun, plural, word=word), (word,), False)
 
-# %% ../nbs/01_simulation.ipynb #9a26b3fc
-AGREEING = (*["{a}, and {b}"] * 3, "{a}; {b}", "{a}. Also, {b}", "{a}. On top of that, {b}", "{a}. Plus, {b}")
-OPPOSED = (*["{a}, but {b}"] * 4, "{a}. Still, {b}", "{a}. That said, {b}", "{a}. Then again, {b}", "{a}. However, {b}",
-           "{a}, though {b}", "although {a}, {b}", "while {a}, {b}", "even though {a}, {b}")
+# %% ../nbs/01_simulation.ipynb #e116e560
+AGREEING = (*["{a}, and {b}"] * 4, "{a}. Also, {b}", "{a}. On top of that, {b}", "{a}. Plus, {b}")
+OPPOSED = (*["{a}, but {b}"] * 5, "{a}, though {b}", "although {a}, {b}", "{a}. Still, {b}", "{a}. That said, {b}",
+           "{a}. However, {b}")
 VERDICTS = (*["{a}"] * 6, "all in all, {a}", "bottom line: {a}", "long story short, {a}", "in short, {a}", "so, {a}")
 
 # %% ../nbs/01_simulation.ipynb #68f8ec0f
@@ -372,13 +370,16 @@ def join_statements(
     statements: Sequence[Statement],  # in their order
 ) -> list[str]:  # sentences; some hold two statements
     "Join some neighbours that can be joined: with and where they agree, with but where they do not."
-    left, sentences = list(statements), []
+    left, sentences, linked = list(statements), [], False
     while left:
         first = left.pop(0)
         fits = left and first.joinable and left[0].joinable and first.level * left[0].level
         if fits and dice.chance(0.6):
             second = left.pop(0)
-            frame = dice.pick(AGREEING if first.level * second.level > 0 else OPPOSED)
+            frames = AGREEING if first.level * second.level > 0 else OPPOSED
+            # "Also, ..." or "Still, ..." once in a review is enough
+            frame = dice.pick([frame for frame in frames if not (linked and "{a}. " in frame)])
+            linked = linked or "{a}. " in frame
             sentences.append(frame.format(a=first.text, b=second.text))
         else:
             sentences.append(first.text)
@@ -398,9 +399,11 @@ class Writer:
     def meet(
         cls,
         dice: Dice,
+        business: str,  # nobody shares a haircut
     ) -> "Writer":
         "Draw somebody."
-        return cls(dice.chance(0.5), dice.chance(0.7), dice.chance(0.3), dice.chance(0.05))
+        together = dice.chance(0.5) and business not in ("salon", "dentist")
+        return cls(together, dice.chance(0.7), dice.chance(0.3), dice.chance(0.05))
 
 # %% ../nbs/01_simulation.ipynb #d691e23e
 RELATIVES = ("sister", "brother", "mother", "dad", "wife", "husband", "roommate", "cousin", "boss", "best friend",
@@ -457,11 +460,11 @@ def _sentences(
     start += [dice.pick(parts("filler", business))] if dice.chance(0.2) else []
     end = [dice.pick(parts("closer", business))] if dice.chance(0.12) else []
     for verdict in verdicts:
-        plain = re.match(r"(please|overall|all in all|honestly)\b", verdict.text)
+        leads = verdict.level and re.match(r"(\{we\}|I|it|this|the|there|nothing|everything)\b", verdict.text)
         if dice.chance(0.2):
-            start.insert(0, verdict.text)
+            start.append(verdict.text)
         else:
-            end.insert(0, ("{a}" if plain else dice.pick(VERDICTS)).format(a=verdict.text))
+            end.insert(0, (dice.pick(VERDICTS) if leads else "{a}").format(a=verdict.text))
     return [_punctuate(text, writer.shouts and text in strong) for text in start + body + end]
 
 # %% ../nbs/01_simulation.ipynb #a1373a6a
@@ -471,7 +474,7 @@ def _write(
     said: Sequence[Statement],
 ) -> str:  # the text of a review
     "Write a review down as one person would."
-    writer = Writer.meet(dice)
+    writer = Writer.meet(dice, business)
     text = _fill_persons(" ".join(_sentences(dice, business, said, writer)), dice, business, writer)
     text = _punctuate(text)  # a slot at the start of a sentence was no letter yet
     if writer.contracts:
