@@ -265,7 +265,7 @@ def test_predictions_hold_numbers_alone(finished):
     for name in MODEL_NAMES:
         values = probabilities_of(finished[1], name)
         assert (values >= 0).all()
-        np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-6)  # frozen features have 32 bits
+        np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-9)
 
 
 def test_predictions_point_to_rows_of_the_source(finished, reviews):

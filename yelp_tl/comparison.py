@@ -7,9 +7,9 @@ __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'Experiment', 'draw_r
            'testing_source', 'source_title', 'source_revision', 'describe_data', 'ModelRun', 'tell', 'run_baseline',
            'run_frozen_features', 'run_fine_tuning', 'model_entry', 'ceiling_entry', 'all_pairs', 'all_entries',
            'describe_machine', 'describe_environment', 'models_of', 'command_line', 'run_identity', 'default_folder',
-           'read_run', 'open_folder', 'write_json', 'write_predictions', 'table_cells', 'format_table', 'warn_if_slow',
-           'run_models', 'compare', 'predict_with_run', 'score_run', 'recipe_name', 'collect_runs', 'summary_table',
-           'difference_line', 'results_section']
+           'read_run', 'open_folder', 'write_json', 'keep_environment', 'write_predictions', 'table_cells',
+           'format_table', 'warn_if_slow', 'run_models', 'compare', 'predict_with_run', 'score_run', 'recipe_name',
+           'collect_runs', 'summary_table', 'difference_line', 'results_section']
 
 # %% ../nbs/07_comparison.ipynb #90c37091
 import json
@@ -20,7 +20,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -229,7 +229,8 @@ def run_frozen_features(
     fitted = time.perf_counter()
     test_features, _ = frozen_features(checkpoint, split.test["text"][:], settings,
                                        "frozen features, test rows" if progress else None)
-    present = classifier.predict_proba(test_features)
+    present = classifier.predict_proba(test_features).astype(np.float64)
+    present /= present.sum(axis=1, keepdims=True)  # with 32 bits a row misses 1 by a little
     probabilities = np.zeros((len(split.test), len(STAR_NAMES)))
     probabilities[:, classifier.classes_] = present  # a star absent from training gets probability 0
     regression = classifier[-1]
@@ -442,7 +443,7 @@ def open_folder(
                              f"({', '.join(sorted(foreign)[:3]) or 'a damaged run.json'}). Give another --out.")
         if force:
             shutil.rmtree(folder)
-        elif earlier != identity:
+        elif {key: value for key, value in earlier.items() if key != "started_with"} != identity:
             raise InputError(f"{folder} holds another run ({earlier['command']}). Give another --out, or --force to "
                              "throw that run away.")
         elif (folder / "results.json").is_file():
@@ -452,7 +453,8 @@ def open_folder(
                              "it, or --force to start anew.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(marker, identity)
+        if not marker.exists():
+            write_json(marker, identity)
     except OSError as error:
         raise InputError(f"{folder}: expected a folder that can be written, found: {error.strerror}. "
                          "Give another --out.") from error
@@ -467,6 +469,21 @@ def write_json(
     draft = path.with_name(path.name + ".part")
     draft.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(draft, path)
+
+# %% ../nbs/07_comparison.ipynb #b2aa4e85
+def keep_environment(
+    folder: Path,  # run folder, opened by open_folder
+    environment: dict,  # from describe_environment
+) -> dict:  # the same, with the precision and the threads that the run was started with
+    "Note precision and threads of a new run, and set those of a run that is taken up."
+    marker = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    now = {name: environment[name] for name in ("precision", "threads")}
+    started = marker.setdefault("started_with", now)
+    write_json(folder / "run.json", marker)
+    if started != now:
+        tell(f"going on with {started['precision']} and {started['threads']} threads, as the run was started")
+        torch.set_num_threads(started["threads"])
+    return environment | started
 
 # %% ../nbs/07_comparison.ipynb #1b3d0336
 def write_predictions(
@@ -579,6 +596,8 @@ def compare(
     finished = open_folder(folder, identity, resume=resume, force=force)
     if finished is not None:
         return finished, folder
+    environment = keep_environment(folder, environment)
+    experiment = replace(experiment, training=replace(experiment.training, precision=environment["precision"]))
     if progress:
         tell(f"{len(split.train)} training, {len(split.validation)} validation and {len(split.test)} test rows; "
              + describe_device(environment["device"], environment["precision"]))
@@ -637,6 +656,9 @@ def score_run(
     results, reviews = read_run(folder), load_reviews(data, "test")
     labels = np.asarray(reviews["label"][:])
     probabilities = predict_with_run(folder, reviews["text"][:], progress=progress)
+    absent = [name for name in results["models"] if name not in (*probabilities, "ceiling")]
+    if absent:
+        tell(f"left out, because a run does not save it: {', '.join(absent)}")
     return {
         "schema": 1, "command": f"yelp_tl evaluate {Path(folder).name} --data {Path(data).name}",
         "config": results["config"],
@@ -671,6 +693,12 @@ def collect_runs(
     Raises `InputError` for a folder without a finished run.
     """
     runs = [read_run(folder) for folder in folders]
+    sources = ("source", "revision_or_sha256")
+    made = [run["environment"] | {name: run["data"][name] for name in sources} for run in runs]
+    differ = [name for name in made[0] if any(one.get(name) != made[0][name] for one in made)]
+    if differ:
+        raise InputError(f"expected runs of one machine and one source, found different {', '.join(differ)}. "
+                         "Make the runs again in one place.")
     cells, pairs = [], []
     for results in runs:
         which = {"recipe": recipe_name(results), "seed": results["config"]["seed"]}
@@ -680,7 +708,7 @@ def collect_runs(
     return {
         "schema": 1, "command": [results["command"] for results in runs], "note": note,
         "machine": runs[0]["environment"]["machine"], "environment": runs[0]["environment"],
-        "data": {name: runs[0]["data"][name] for name in ("source", "revision_or_sha256")},
+        "data": {name: runs[0]["data"][name] for name in sources},
         "rows_sha256": {results["command"]: results["data"]["rows_sha256"] for results in runs},
         "cells": cells, "pairs": pairs,
     }

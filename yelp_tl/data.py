@@ -167,6 +167,7 @@ def _csv_rows(
     name: str,  # the file
 ) -> Iterator[tuple[int, list[str]]]:  # line where the row starts, and its cells
     "Rows of a delimited file; InputError where quotes do not match."
+    csv.field_size_limit(2**31 - 1)  # Python's own limit is 131,072 characters, and calls a longer text a quote
     reader, line = csv.reader(file, delimiter=delimiter, strict=True), 1
     while True:
         try:
@@ -442,6 +443,9 @@ def load_texts(
     Raises InputError, with the file and its line or row, for a text that is missing and for a file without any."""
     path, name = Path(source), str(source)
     plain = path.suffix.lower() == ".txt" and path.is_file()
+    if not path.exists():
+        raise InputError(f"{name}: expected a file of texts (.txt, {', '.join(_READERS)}), found no such file. "
+                         "Check the path.")
     reader = _read_lines if plain else partial(_reader_of(path, name), labelled=False)
     with _clear_errors(path, name):
         columns = reader(path, name)

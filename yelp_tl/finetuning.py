@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['choose_device', 'describe_device', 'choose_precision', 'TrainingSettings', 'build_classifier', 'mean_loss',
            'ReviewTrainer', 'training_arguments', 'ProgressBar', 'RunLog', 'Stopwatch', 'FineTuned', 'epoch_records',
-           'training_tokens', 'check_length', 'tell_truncated', 'sort_by_length', 'fine_tune', 'train_plain',
-           'run_network', 'predict_probabilities', 'save_classifier', 'load_classifier', 'mean_of_tokens',
-           'frozen_features', 'fit_on_features']
+           'training_tokens', 'check_length', 'tell_truncated', 'newest_checkpoint', 'sort_by_length', 'fine_tune',
+           'train_plain', 'run_network', 'predict_probabilities', 'save_classifier', 'load_classifier',
+           'mean_of_tokens', 'frozen_features', 'fit_on_features']
 
 # %% ../nbs/06_finetuning.ipynb #11edaede
 import json
@@ -41,7 +41,6 @@ from transformers import (
 )
 from transformers.modeling_outputs import ModelOutput
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
-from transformers.trainer_utils import get_last_checkpoint
 
 from .data import STAR_NAMES, InputError
 from .evaluation import compute_metrics, wilson_interval
@@ -367,6 +366,21 @@ def tell_truncated(
     print(f"{truncated:,} of {n:,} training reviews are longer than {max_length} tokens; "
           f"only their first {max_length} tokens are read", file=sys.stderr, flush=True)
 
+# %% ../nbs/06_finetuning.ipynb #7dc832a6
+def newest_checkpoint(
+    folder: Path,  # holds checkpoint-13, checkpoint-26, ...
+) -> str | None:  # path of the newest whole one; None where there is none
+    "Find the checkpoint to go on from, and say on stderr which ones were not finished."
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for path in found:
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            print(f"{path.name} was not finished, so an earlier one is taken", file=sys.stderr, flush=True)
+            continue
+        return str(path)
+    return None
+
 # %% ../nbs/06_finetuning.ipynb #3ae32b01
 def sort_by_length(
     rows: Dataset,  # tokenized, with the column length
@@ -408,8 +422,7 @@ def fine_tune(
         compute_metrics=compute_metrics,
         callbacks=[RunLog(folder and folder / "log.jsonl"), Stopwatch()] + ([ProgressBar()] if progress else []),
     )
-    resume = resume and folder is not None and checkpoints.is_dir()
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if resume else None)
+    trainer.train(resume_from_checkpoint=newest_checkpoint(checkpoints) if resume and folder is not None else None)
     history = trainer.state.log_history
     epochs = epoch_records(history, 0 if scored is None else len(scored), scored_on)
     losses = [record["loss"] for record in history if "loss" in record]

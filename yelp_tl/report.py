@@ -51,7 +51,7 @@ def show(
     "A number as a person writes it."
     if value is None or value != value:
         return DASH
-    text = f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
+    text = f"{value:,}" if isinstance(value, int) else f"{round(value, digits) + 0.0:,.{digits}f}"  # no minus zero
     return text.replace("-", "\N{MINUS SIGN}")
 
 # %% ../nbs/08_report.ipynb #d34fd208

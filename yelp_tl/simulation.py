@@ -271,7 +271,7 @@ BOTH_SIDES = (_BE + "neither {word} nor {other}", _BE + "not {word}, but not {ot
 @cache
 def forms(
     level: int,  # -2 to 2
-) -> tuple[Form, ...]:
+) -> tuple[Form, ...]:  # each with its weight
     "The ways to say a level."
     sign = 1 if level > 0 else -1
     idiom = Form("idiom", {2: 45, 1: 36, 0: 55}[abs(level)], ("{word}",), (level,), kind="idiom")
@@ -598,7 +598,7 @@ def ceiling_probabilities(
 
 # %% ../nbs/01_simulation.ipynb #304a6b29
 def unseen_share(
-    train: Sequence[SimulatedReview],
+    train: Sequence[SimulatedReview],  # what a model learned from
     test: Sequence[SimulatedReview],  # at least one
 ) -> float:  # between 0 and 1
     "Share of the sentiment words in test reviews that occur in no training review."
@@ -626,7 +626,7 @@ _WRITERS = {".csv": pa_csv.CSVWriter, ".parquet": pq.ParquetWriter, ".jsonl": _L
 # %% ../nbs/01_simulation.ipynb #16b61a33
 def write_simulated(
     path: str | Path,  # .csv, .jsonl or .parquet; replaced if it exists
-    n: int,  # rows, from row 0 on; may be more than `load_reviews` gives
+    n: int,  # rows, from row 0 on; may be more than load_reviews gives
     split: str = "train",  # "train" or "test"
     progress: bool = True,  # show a bar
 ) -> None:
