@@ -203,7 +203,8 @@ def test_wrong_options(words, run, place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = listing(tmp_path)
     code, out, error = run("compare", *words)
-    assert (code, out) == (2, "") and error and "Traceback" not in error
+    assert (code, out) == (2, "") and error.count("\n") == 1 and "Traceback" not in error
+    assert error.startswith("yelp_tl: ") and "experiment" not in error  # the option's name, not the program's
     wrong = words[-1] if len(words) > 2 else "--data"
     assert wrong.lstrip("-").split("-")[0] in error
     assert listing(tmp_path) == before

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 from sklearn import metrics
 from statsmodels.stats.contingency_tables import mcnemar
@@ -787,3 +788,30 @@ def test_results_section_names_rows_seeds_and_machine(experiment, finished, tmp_
     for part in ("reviews.csv", "30 training", "10 validation", "20 test", "seed 42", collected["machine"], "A note.",
                  summary_table(collected["cells"]), f"mean {pair['accuracy_difference']:.3f}"):
         assert part in page
+
+
+def test_runs_of_different_machines_or_data_are_not_collected(two_seeds, tmp_path):
+    folders = [folder for _, folder in two_seeds]
+    for part, name, value in [("environment", "machine", "another"), ("environment", "precision", "bf17"),
+                              ("data", "revision_or_sha256", ["0" * 64])]:
+        other = json.loads((folders[1] / "results.json").read_text(encoding="utf-8"))
+        other[part][name] = value
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(json.dumps(other), encoding="utf-8")
+        with pytest.raises(InputError, match=name):
+            collect_runs([folders[0], tmp_path / name])
+
+
+def test_a_run_goes_on_with_the_precision_and_threads_of_its_start(identity, tmp_path, capsys):
+    threads = torch.get_num_threads()
+    started = {"precision": "fp32", "threads": threads, "device": "cpu"}
+    comparison.open_folder(tmp_path / "run", identity)
+    assert comparison.keep_environment(tmp_path / "run", started) == started
+    assert comparison.open_folder(tmp_path / "run", identity, resume=True) is None
+    try:
+        now = started | {"precision": "bf16", "threads": threads + 1}
+        assert comparison.keep_environment(tmp_path / "run", now) == started
+        assert torch.get_num_threads() == threads
+        assert "going on with fp32" in capsys.readouterr().err
+    finally:
+        torch.set_num_threads(threads)

@@ -522,3 +522,9 @@ def test_row_fingerprint():
     others = [(["b", "é\n"], [0, 4]), (["é\n", "b"], [0, 4]), (["é\nb", ""], [4, 0]), (["é\n"], [4])]
     digests = {rows_sha256(rows), *(rows_sha256(reviews_from_lists(*other)) for other in others)}
     assert len(digests) == 5
+
+
+def test_a_very_long_review_is_read(tmp_path):
+    path = tmp_path / "long.csv"
+    path.write_text(f"label,text\n0,{'x' * 500_000}\n4,Short.\n", encoding="utf-8")
+    assert len(load_reviews(path)["text"][0]) == 500_000

@@ -33,6 +33,7 @@ from yelp_tl.finetuning import (
     load_classifier,
     mean_loss,
     mean_of_tokens,
+    newest_checkpoint,
     predict_probabilities,
     run_network,
     save_classifier,
@@ -948,3 +949,31 @@ def test_scoring_leaves_no_trace_in_training(checkpoints, reviews):
     assert watched.step_losses == alone.step_losses
     assert all(torch.equal(a, b) for a, b in zip(watched.model.state_dict().values(),
                                                  alone.model.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "empty"])
+def test_an_unfinished_checkpoint_is_skipped_and_said(damage, tmp_path, capsys):
+    for step in (9, 18, 108):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text('{"global_step": 1}', encoding="utf-8")
+    assert newest_checkpoint(tmp_path).endswith("checkpoint-108")  # by number, not by name
+    state = tmp_path / "checkpoint-108" / "trainer_state.json"
+    state.unlink() if damage == "missing" else state.write_text("" if damage == "empty" else '{"global', "utf-8")
+    assert newest_checkpoint(tmp_path).endswith("checkpoint-18")
+    assert "checkpoint-108 was not finished" in capsys.readouterr().err
+    assert newest_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_resume_past_an_unfinished_checkpoint_equals_undisturbed(checkpoint, tmp_path):
+    reviews = example_reviews().select(range(32))
+    settings = TrainingSettings(epochs=3, batch_size=8, max_length=32, precision="fp32")
+    undisturbed = fine_tune(checkpoint, reviews, settings, 1, folder=tmp_path / "a", progress=False)
+    fine_tune(checkpoint, reviews, settings, 1, folder=tmp_path / "b", progress=False)
+    newest = max((tmp_path / "b" / "checkpoints").iterdir(), key=lambda path: int(path.name.rpartition("-")[2]))
+    for path in newest.iterdir():  # as if the process had ended while it was written
+        if path.name != "config.json":
+            path.unlink()
+    resumed = fine_tune(checkpoint, reviews, settings, 1, folder=tmp_path / "b", resume=True, progress=False)
+    assert resumed.step_losses == undisturbed.step_losses
+    for one, other in zip(undisturbed.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)

@@ -453,3 +453,7 @@ def test_colours_have_enough_contrast():
             for ground in ("page", "card"):
                 light, dark = sorted([_luminance(colours[text]), _luminance(colours[ground])], reverse=True)
                 assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, ground)
+
+
+def test_a_tie_has_no_minus_zero():
+    assert show(-0.0) == show(-0.0004) == show(0.0) == "0.000"
