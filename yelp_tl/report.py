@@ -357,7 +357,8 @@ def plot_accuracies(
     plot_intervals(scores, ax)
     if ceiling is not None:
         ax.axvline(ceiling["accuracy"], color="#8a929b", linestyle="--")
-        ax.text(ceiling["accuracy"], 0.02, "ceiling ", ha="right", va="bottom", transform=ax.get_xaxis_transform())
+        ax.annotate("ceiling", (ceiling["accuracy"], 1), xycoords=ax.get_xaxis_transform(), xytext=(-4, -4),
+                    textcoords="offset points", ha="right", va="top")
     return ax
 
 
