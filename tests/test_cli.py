@@ -717,3 +717,13 @@ def test_simulate_writes_a_file_and_keeps_an_old_one(run, tmp_path):
     assert run("simulate", "--out", path, "--n", "20", "--force")[0] == 0 and path.read_bytes() != before
     assert "reviews.txt" in only_line(run("simulate", "--out", tmp_path / "reviews.txt"))
     assert list(listing(tmp_path)) == ["reviews.csv"]
+
+
+@pytest.mark.parametrize("box", [
+    "╭─ Value error ──╮\n│ Error parsing experiment.training: max_length: │\n│ expected a whole number, found 3.  │\n"
+    "│ ────── │\n│ For full helptext, see yelp_tl compare --help │\n╰────────╯\n",
+    " Value error  \n ------------ \n  Error parsing experiment.training: max_length:  \n"
+    "  expected a whole number, found 3 \n  --------\n  For full helptext, see yelp_tl compare --help \n   \n",
+])
+def test_a_wrong_option_is_one_line_in_any_terminal(box):
+    assert cli.first_paragraph(box) == "--max-length: expected a whole number, found 3"

@@ -19,7 +19,7 @@ import sys
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,9 @@ def first_paragraph(
     box: str,  # what tyro prints about a wrong option: a frame, lines, and a rule below the message
 ) -> str:
     "The message alone, in one line, with the option's name as it is typed."
-    lines = [line.strip("│ ") for line in box.splitlines()[1:]]
-    message = " ".join(takewhile(lambda line: line and line[0] not in "─╰", lines)).rstrip(".")
+    rule = set("─╰╯-")  # where the terminal knows no lines, a rule is made of hyphens and stands below the title, too
+    lines = dropwhile(lambda line: set(line) <= rule, [line.strip("│ ") for line in box.splitlines()[1:]])
+    message = " ".join(takewhile(lambda line: not set(line) <= rule, lines)).rstrip(".")
     message = re.sub(r"^Error parsing [\w.]+: (\w+):", lambda found: f"--{found[1].replace('_', '-')}:", message)
     return message.removeprefix("Error parsing ")
 
