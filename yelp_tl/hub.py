@@ -119,7 +119,7 @@ def watched(
     except Exception as error:  # whatever the web library raises
         raise HubFault(f"broke off in the middle of a file ({_short(error)})") from error
 
-# %% ../nbs/04_hub.ipynb #0bfd16e3
+# %% ../nbs/04_hub.ipynb #96bd16c1
 _TRY_LATER = (408, 429, 500, 502, 503, 504)  # answers that the library would wait for
 
 
@@ -149,7 +149,7 @@ def _send_once(send: Callable, patience: float) -> Callable:
 @contextmanager
 def one_try(
     patience: float | None = None,  # seconds; None: PATIENCE
-) -> Iterator[None]:
+) -> Iterator[None]:  # for a with statement
     "Let huggingface_hub give up at the first fault, instead of trying again for minutes."
     close_session()  # the next client is a new one, made as the user set it up
     client = get_session()
