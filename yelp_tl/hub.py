@@ -7,7 +7,7 @@ __all__ = ['HUB_REVIEWS', 'PATIENCE', 'WITHOUT_HUB', 'Repository', 'HubFault', '
            'hub_fault', 'git_sha1', 'listed_hashes', 'check_cached', 'missing_pieces', 'cached_folder', 'fetch',
            'hub_reviews', 'cached_sides', 'ask_hub']
 
-# %% ../nbs/04_hub.ipynb #cc84fed2
+# %% ../nbs/04_hub.ipynb #b0034f4c
 import hashlib
 import re
 import sys
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from datasets import Dataset
 from datasets.exceptions import DatasetGenerationError
 from huggingface_hub import (
@@ -286,7 +287,7 @@ def cached_folder(
     pieces = missing_pieces(path.name for pattern in patterns for path in folder.glob(pattern))
     return folder if whole and not pieces else None
 
-# %% ../nbs/04_hub.ipynb #cdeff8f8
+# %% ../nbs/04_hub.ipynb #87729f07
 def fetch(
     repository: Repository,  # one commit
     patterns: list[str],  # which files to fetch, such as *.json
@@ -305,12 +306,18 @@ def fetch(
             with one_try():
                 folder = Path(snapshot_download(repository.name, repo_type=repository.kind, max_workers=1,
                                                 revision=repository.commit, allow_patterns=patterns))
+        missing = [pattern for pattern in needed if not any(folder.glob(pattern))]
+        if missing and is_offline_mode():
+            raise LocalEntryNotFoundError("only a part is in the cache")
     except Exception as error:  # whatever the libraries raise
         raise hub_fault(error, repository) from error
+    if missing:
+        raise InputError(f"the {repository} has no {', '.join(missing)}, and weights in other formats are not opened. "
+                         "Choose a repository or a commit that has them.")
     check_cached(folder, repository, listed_hashes(repository, folder) | (pinned or {}))
     return folder
 
-# %% ../nbs/04_hub.ipynb #b018527a
+# %% ../nbs/04_hub.ipynb #030e63f4
 def hub_reviews(
     split: str = "train",  # "train" or "test"
 ) -> Dataset:  # 650,000 or 50,000 rows, features text: string, label: ClassLabel
@@ -325,7 +332,7 @@ def hub_reviews(
     files = [str(path) for path in sorted(folder.glob(pattern))]
     try:
         reviews = Dataset.from_parquet(files, columns=["text", "label"])
-    except (DatasetGenerationError, OSError) as error:
+    except (DatasetGenerationError, pa.ArrowException, OSError) as error:
         cause = error.__cause__ or error
         raise InputError(f"the {HUB_REVIEWS} can't be unpacked ({_short(cause)}). Make room in the cache of datasets, "
                          "or let HF_HOME name another folder.") from error
