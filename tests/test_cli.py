@@ -704,7 +704,7 @@ def test_without_data_the_reviews_are_simulated(run, tmp_path, monkeypatch):
     assert "ceiling" in results["models"] and "ceiling" not in {pair["a"] for pair in results["pairs"]}
     monkeypatch.setitem(SAMPLE_ROWS, "test", 60)  # all 5,000 take seconds
     code, out, error = run("evaluate", tmp_path / "run", "--data", "sample")
-    assert code == 0 and "60 test rows" in out and "simulated" in out, error
+    assert code == 0 and "60 test rows" in out and "simulated" in out and "ceiling" in out, error
 
 
 def test_simulate_writes_a_file_and_keeps_an_old_one(run, tmp_path):

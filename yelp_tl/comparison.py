@@ -173,7 +173,7 @@ def describe_data(
     return {
         "source": [source_title(name) for name in names],
         "revision_or_sha256": [source_revision(name) for name in names],
-        "simulated": SAMPLE in (experiment.data, experiment.test),
+        "simulated": testing_source(experiment) == SAMPLE,  # figures are about the test rows
         "rows_sha256": {side: rows_sha256(rows) for side, rows in sides.items() if len(rows)},
         "n_train": len(split.train), "n_validation": len(split.validation), "n_test": len(split.test),
         "label_counts": {side: label_counts(rows) for side, rows in sides.items()},
@@ -280,11 +280,11 @@ def model_entry(
 
 # %% ../nbs/10_comparison.ipynb #26114f67
 def ceiling_entry(
-    split: Split,  # with simulated test rows
+    labels: np.ndarray,  # (n,) stars of simulated test reviews as 0-4
+    rows: np.ndarray,  # (n,) their row numbers
 ) -> dict:  # an entry of "models" in results.json; it has no costs
     "Score the reader who understands every statement of the simulated test rows."
-    labels = np.asarray(split.test["label"][:])
-    return score(labels, ceiling_probabilities("test", split.test_rows)) | dict.fromkeys(COSTS)
+    return score(labels, ceiling_probabilities("test", rows)) | dict.fromkeys(COSTS)
 
 # %% ../nbs/10_comparison.ipynb #1423c4c6
 def all_pairs(
@@ -308,7 +308,7 @@ def all_entries(
     labels = np.asarray(split.test["label"][:])
     models = {name: model_entry(run, labels) for name, run in runs.items()}
     if testing_source(experiment) == SAMPLE:
-        models["ceiling"] = ceiling_entry(split)
+        models["ceiling"] = ceiling_entry(labels, split.test_rows)
     return models
 
 # %% ../nbs/10_comparison.ipynb #d30edf14
@@ -657,6 +657,9 @@ def score_run(
     results, reviews = read_run(folder), load_reviews(data, "test")
     labels = np.asarray(reviews["label"][:])
     probabilities = predict_with_run(folder, reviews["text"][:], progress=progress)
+    models = {name: score(labels, values) | dict.fromkeys(COSTS) for name, values in probabilities.items()}
+    if data == SAMPLE:
+        models["ceiling"] = ceiling_entry(labels, np.arange(len(reviews)))
     absent = [name for name in results["models"] if name not in (*probabilities, "ceiling")]
     if absent:
         tell(f"left out, because a run does not save it: {', '.join(absent)}")
@@ -668,7 +671,7 @@ def score_run(
                  "n_train": results["data"]["n_train"],
                  "n_validation": 0, "n_test": len(reviews), "label_counts": {"test": label_counts(reviews)}},
         "environment": describe_environment(results["config"]["training"]["precision"]),
-        "models": {name: score(labels, values) | dict.fromkeys(COSTS) for name, values in probabilities.items()},
+        "models": models,
         "pairs": all_pairs(labels, probabilities, results["config"]["seed"]),
     }
 
