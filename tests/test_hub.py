@@ -22,6 +22,7 @@ from yelp_tl.hub import (
     check_cached,
     fetch,
     git_sha1,
+    has_fingerprint,
     hub_answer,
     hub_fault,
     hub_reviews,
@@ -177,10 +178,16 @@ def test_pieces_are_counted():
     assert missing_pieces(["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]) == 1  # from 0 or 1
 
 
-def test_git_fingerprint(tmp_path):
+def test_fingerprints(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"hello\n")
-    assert git_sha1(path) == "ce013625030ba8dba906f756967f9e9ca394464a"  # git hash-object says so
+    assert has_fingerprint(path, "ce013625030ba8dba906f756967f9e9ca394464a")  # git hash-object says so
+    assert has_fingerprint(path, file_sha256(path))
+    note = f"version https://git-lfs.github.com/spec/v1\noid sha256:{file_sha256(path)}\nsize 6\n".encode()
+    assert has_fingerprint(path, git_sha1(note))
+    path.write_bytes(b"hallo\n")
+    for expected in ("ce013625030ba8dba906f756967f9e9ca394464a", git_sha1(note), "0" * 64):
+        assert not has_fingerprint(path, expected)
 
 
 def test_a_part_is_not_taken_for_the_whole(cache):
@@ -213,7 +220,7 @@ def test_damaged_file_is_named_and_taken_out(content, cache):
 def test_pinned_fingerprint_is_the_last_word(cache):
     folder = cache(MODEL, {"config.json": b"{}"})
     check_cached(folder, MODEL, {"config.json": file_sha256(folder / "config.json"), "absent.json": "0" * 64})
-    with pytest.raises(InputError, match="config.json .* expected the fingerprint 00000"):
+    with pytest.raises(InputError, match="^config.json .* fingerprint is not 00000"):
         fetch(MODEL, ["*.json"], ["config.json"], {"config.json": "0" * 64})
 
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HUB_REVIEWS', 'PATIENCE', 'WITHOUT_HUB', 'Repository', 'HubFault', 'within', 'watched', 'one_try', 'hub_answer',
-           'hub_fault', 'git_sha1', 'listed_hashes', 'check_cached', 'missing_pieces', 'cached_folder', 'fetch',
-           'hub_reviews', 'cached_sides', 'ask_hub']
+           'hub_fault', 'git_sha1', 'has_fingerprint', 'listed_hashes', 'check_cached', 'missing_pieces',
+           'cached_folder', 'fetch', 'hub_reviews', 'cached_sides', 'ask_hub']
 
 # %% ../nbs/04_hub.ipynb #b0034f4c
 import hashlib
@@ -215,15 +215,26 @@ def hub_fault(
     wanted = f"the {what} is not on this machine, and" if isinstance(what, Repository) else f"{what}:"
     return InputError(f"{wanted} {reason}. {advice}{last}")
 
-# %% ../nbs/04_hub.ipynb #5e45dd6e
+# %% ../nbs/04_hub.ipynb #056080c9
 def git_sha1(
-    path: Path,  # any file
+    content: bytes,  # of a file
 ) -> str:  # 40 hexadecimal digits
     "Fingerprint that git gives to a file's content (Pro Git, chapter Git Objects)."
-    content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
-# %% ../nbs/04_hub.ipynb #dfde7ff7
+
+def has_fingerprint(
+    path: Path,  # a file
+    expected: str,  # SHA-256, or git's SHA-1 of the file or of the note that git keeps in place of a large one
+) -> bool:
+    "Compare a file with a fingerprint (the note's form: git-lfs, docs/spec.md)."
+    digest = file_sha256(path)
+    if len(expected) == 64:
+        return digest == expected
+    note = f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {path.stat().st_size}\n"
+    return git_sha1(note.encode()) == expected or git_sha1(path.read_bytes()) == expected
+
+# %% ../nbs/04_hub.ipynb #0de1755e
 def listed_hashes(
     repository: Repository,  # one commit
     folder: Path,  # the repository's files in the cache
@@ -234,7 +245,7 @@ def listed_hashes(
     except CachedRepoTreeNotFoundError:  # another program filled this cache
         real = {path: path.resolve().name for path in folder.rglob("*") if path.is_symlink()}
         return {path.relative_to(folder).as_posix(): name for path, name in real.items()}
-    return {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in tree}
+    return {file.path: file.blob_id for file in tree}
 
 
 def check_cached(
@@ -250,13 +261,11 @@ def check_cached(
         path = folder / name
         if not path.is_file():
             continue
-        found = file_sha256(path) if len(expected) == 64 else git_sha1(path)
-        if found != expected:
+        if not has_fingerprint(path, expected):
             path.resolve().unlink()
             path.unlink(missing_ok=True)  # a link to it, where the cache uses links
-            raise InputError(f"{name} of the {repository} is not the expected file: expected the "
-                             f"fingerprint {expected}, found {found}. "
-                             "It was taken out of the cache; run the same command again.")
+            raise InputError(f"{name} of the {repository} is not the expected file: its fingerprint is not "
+                             f"{expected}. It was taken out of the cache; run the same command again.")
 
 # %% ../nbs/04_hub.ipynb #d416b24b
 def missing_pieces(
