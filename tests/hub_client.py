@@ -5,7 +5,8 @@ A command is one line of JSON, so is its answer:
 
     {"call": "module:function", "args": [...], "kwargs": {...}, "cache": FOLDER or null, "patience": seconds or null,
      "set": {"module:NAME": value}, "env": {"NAME": value or null}}
-    {"result": ..., "error": [type, message] or null, "seconds": s, "printed": "..."}
+    {"result": ..., "error": [type, message] or null, "cause": the same of what it came from, "seconds": s,
+     "printed": "..."}
 
 A class on the way to the function is made without arguments: huggingface_hub:HfApi.whoami is HfApi().whoami.
 "cache" is where files of the Hub go in this call, and below it what datasets makes of them; "patience" is
@@ -108,11 +109,11 @@ def model_facts(name: str, revision: str, text: str) -> dict:
     return {"class": type(model).__name__, "ids": batch["input_ids"][0].tolist(), "sum": total}
 
 
-def tree_paths(*args: Any, **kwargs: Any) -> list[str]:
+def tree_paths(*args: Any, endpoint: str | None = None, **kwargs: Any) -> list[str]:
     """Paths that list_repo_tree gives."""
     from huggingface_hub import HfApi
 
-    return [one.path for one in HfApi().list_repo_tree(*args, **kwargs)]
+    return [one.path for one in HfApi(endpoint).list_repo_tree(*args, **kwargs)]
 
 
 def check_model_card(text: str) -> str:
@@ -189,7 +190,7 @@ def plain(value: Any) -> Any:
 
 
 def answer(command: dict) -> dict:
-    printed, result, error = io.StringIO(), None, None
+    printed, result, error, cause = io.StringIO(), None, None, None
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         start = time.monotonic()
         try:
@@ -200,8 +201,9 @@ def answer(command: dict) -> dict:
                 result = plain(result)
         except BaseException as problem:  # whatever it is, the test sees it
             result, error = None, [type(problem).__name__, str(problem)]
+            cause = problem.__cause__ and [type(problem.__cause__).__name__, str(problem.__cause__)]
         seconds = time.monotonic() - start
-    return {"result": result, "error": error, "seconds": seconds, "printed": printed.getvalue()}
+    return {"result": result, "error": error, "cause": cause, "seconds": seconds, "printed": printed.getvalue()}
 
 
 def main() -> None:
@@ -209,6 +211,7 @@ def main() -> None:
     for line in sys.stdin:
         out.write(json.dumps(answer(json.loads(line))) + "\n")
         out.flush()
+    os._exit(0)  # at once: nothing here needs an orderly end
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def one_try(
         constants.HF_HUB_DISABLE_XET = xet
         close_session()
 
-# %% ../nbs/04_hub.ipynb #3df30039
+# %% ../nbs/04_hub.ipynb #c9ef93f6
 def hub_answer(
     error: BaseException,  # what huggingface_hub raised
 ) -> tuple[str, str]:  # what happened, and what helps
@@ -184,6 +184,8 @@ def hub_answer(
     if isinstance(error, RepositoryNotFoundError) or status in (401, 403):
         return (f"{hub} knows no such repository, or it is private (status {status})",
                 "Check the name; for a private one log in with hf auth login, or set HF_TOKEN")
+    if status == 407:
+        return "the proxy wants a password (status 407)", "Set HTTPS_PROXY to http://user:password@proxy:port"
     if status is not None:
         return f"{hub} answered with status {status}", "Try again later, or set HF_ENDPOINT to a mirror"
     if isinstance(error, OSError) and error.errno:
