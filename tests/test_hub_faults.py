@@ -162,7 +162,8 @@ def test_fault_in_a_file(fault, kind, client, server, tmp_path):
 
 
 STATUS = {"busy": (503, "answered with status 503"), "too many": (429, "answered with status 429"),
-          "broken": (500, "answered with status 500"), "proxy": (407, "the proxy wants a password (status 407)"), "denied": (403, "status 403")}
+          "broken": (500, "answered with status 500"), "denied": (403, "status 403"),
+          "proxy": (407, "the proxy wants a password (status 407)")}
 
 
 @pytest.mark.parametrize("name", STATUS)
@@ -183,6 +184,13 @@ def test_fault_of_the_whole_server(fault, client, server, tmp_path):
     before = len(server.requests)
     assert said in client.message(CALLS["model"], cache=tmp_path, patience=1)
     assert len(server.requests) - before <= 1
+    server.clear()
+    client.result(CALLS["model"], cache=tmp_path)
+
+
+def test_files_of_another_commit_are_not_taken(client, server, tmp_path):
+    server.fault("wrong_commit")
+    assert "has no config.json" in client.message(CALLS["model"], cache=tmp_path)
     server.clear()
     client.result(CALLS["model"], cache=tmp_path)
 

@@ -217,7 +217,7 @@ def hub_fault(
     wanted = f"the {what} is not on this machine, and" if isinstance(what, Repository) else f"{what}:"
     return InputError(f"{wanted} {reason}. {advice}{last}")
 
-# %% ../nbs/04_hub.ipynb #056080c9
+# %% ../nbs/04_hub.ipynb #f4f816ff
 def git_sha1(
     content: bytes,  # of a file
 ) -> str:  # 40 hexadecimal digits
@@ -228,7 +228,7 @@ def git_sha1(
 def has_fingerprint(
     path: Path,  # a file
     expected: str,  # SHA-256, or git's SHA-1 of the file or of the note that git keeps in place of a large one
-) -> bool:
+) -> bool:  # whether it is the file's
     "Compare a file with a fingerprint (the note's form: git-lfs, docs/spec.md)."
     digest = file_sha256(path)
     if len(expected) == 64:
