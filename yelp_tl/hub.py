@@ -58,8 +58,8 @@ class Repository:
 # %% ../nbs/04_hub.ipynb #14477b77
 HUB_REVIEWS = Repository("dataset", "Yelp/yelp_review_full", "c1f9ee939b7d05667af864ee1cb066393154bf85")
 
-# %% ../nbs/04_hub.ipynb #a56b5de7
-PATIENCE = 5.0  # seconds without an answer, or with less than a thousand bytes a second, before we give up
+# %% ../nbs/04_hub.ipynb #dd148d98
+PATIENCE = 4.0  # seconds without an answer, or with less than a thousand bytes a second, before we give up
 
 
 class HubFault(Exception):
