@@ -49,7 +49,7 @@ COSTS = ("fit_seconds", "predict_seconds", "parameters_trained", "tokens_compute
 EPOCH = {"epoch", "train_loss", "scored_on", "n", "loss", "accuracy", "accuracy_interval", "within_one", "mae",
          "quadratic_weighted_kappa", "macro_f1"}
 RUN_FILES = {"results.json", "run.json", "predictions.parquet", "report.html", "log.jsonl", "model/config.json",
-             "model/model.safetensors", "model/tokenizer.json", "model/tokenizer_config.json"}
+             "model/README.md", "model/model.safetensors", "model/tokenizer.json", "model/tokenizer_config.json"}
 
 
 def strict(text):

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'RunOptions', 'first_paragraph', 'parse_options', 'take_preset', 'read_experiment', 'run_experiment',
            'EvaluateOptions', 'run_evaluate', 'PredictOptions', 'format_prediction', 'run_predict', 'SimulateOptions',
-           'run_simulate', 'DoctorOptions', 'find_networks', 'run_doctor', 'overview', 'quiet_libraries', 'run_command',
-           'explain_error', 'main']
+           'run_simulate', 'PushOptions', 'run_push', 'DoctorOptions', 'find_networks', 'run_doctor', 'overview',
+           'quiet_libraries', 'run_command', 'explain_error', 'main']
 
 # %% ../nbs/13_cli.ipynb #7ca1fa5a
 import contextlib
@@ -96,6 +96,7 @@ COMMANDS = {
     "evaluate": "score a finished run on other rows",
     "predict": "predict the stars of any text with a finished run",
     "simulate": "write simulated reviews to a file",
+    "push": "upload a finished run's model and its card to the Hub",
     "doctor": "versions, device, precision, which networks and reviews are here, and what the Hub says",
 }
 
@@ -231,6 +232,28 @@ def run_simulate(
     write_simulated(options.out, options.n, options.split)
     print(f"{options.out}: {options.n:,} simulated {options.split} reviews")
 
+# %% ../nbs/13_cli.ipynb #7c8d1a0e
+@dataclass(frozen=True)
+class PushOptions:
+    "Upload a finished run's model, model card and figures to the Hugging Face Hub; no review, no prediction."
+
+    run: tyro.conf.Positional[Path]  # folder of a finished run
+    repository: tyro.conf.Positional[str]  # name on the Hub: stars, or my-name/stars
+    public: bool = False  # let everybody see it; without it only you, and whom you let
+    json: bool = False  # print the address as JSON
+    debug: bool = False  # show where an error came from
+
+# %% ../nbs/13_cli.ipynb #43fbdc63
+def run_push(
+    arguments: list[str],  # the words after the command
+) -> None:
+    "Upload a finished run to the Hub and print the address of its repository."
+    options = parse_options(PushOptions, "push", arguments)
+    from yelp_tl.sharing import push_run
+
+    url = push_run(options.run, options.repository, options.public)
+    print(json.dumps({"url": url, "public": options.public}) if options.json else url)
+
 # %% ../nbs/13_cli.ipynb #72307990
 @dataclass(frozen=True)
 class DoctorOptions:
@@ -327,7 +350,8 @@ def run_command(
     if command in ("compare", "finetune", "baseline"):
         run_experiment(command, rest)
     else:
-        others = {"evaluate": run_evaluate, "predict": run_predict, "simulate": run_simulate, "doctor": run_doctor}
+        others = {"evaluate": run_evaluate, "predict": run_predict, "simulate": run_simulate, "push": run_push,
+                  "doctor": run_doctor}
         others[command](rest)
 
 # %% ../nbs/13_cli.ipynb #8be85d1a

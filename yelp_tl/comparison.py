@@ -7,9 +7,9 @@ __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'Experiment', 'draw_r
            'testing_source', 'source_title', 'source_revision', 'describe_data', 'ModelRun', 'tell', 'run_baseline',
            'run_frozen_features', 'run_fine_tuning', 'model_entry', 'ceiling_entry', 'all_pairs', 'all_entries',
            'describe_machine', 'describe_environment', 'models_of', 'command_line', 'run_identity', 'default_folder',
-           'read_run', 'open_folder', 'write_json', 'keep_environment', 'write_predictions', 'table_cells',
-           'format_table', 'warn_if_slow', 'run_models', 'compare', 'predict_with_run', 'score_run', 'recipe_name',
-           'collect_runs', 'summary_table', 'difference_line', 'results_section']
+           'open_folder', 'write_json', 'keep_environment', 'write_predictions', 'table_cells', 'format_table',
+           'warn_if_slow', 'run_models', 'compare', 'predict_with_run', 'score_run', 'recipe_name', 'collect_runs',
+           'summary_table', 'difference_line', 'results_section']
 
 # %% ../nbs/10_comparison.ipynb #90c37091
 import json
@@ -64,6 +64,7 @@ from yelp_tl.finetuning import (
 from .hub import HUB_REVIEWS
 from .pretrained import Checkpoint, find_checkpoint, load_tokenizer
 from .report import SIMULATED_NOTE, write_report
+from .sharing import read_run, write_model_card
 from .simulation import SimulatedReviews, ceiling_probabilities
 
 # %% ../nbs/10_comparison.ipynb #70b20fc6
@@ -403,25 +404,6 @@ def _read_marker(path: Path) -> dict | None:
         return None
     return found if isinstance(found, dict) and {"schema", "command", "config", "data"} <= set(found) else None
 
-# %% ../nbs/10_comparison.ipynb #4709904d
-def read_run(
-    folder: Path,  # of a finished run
-) -> dict:  # as results.json
-    """Read the results of a finished run.
-
-    Raises `InputError` if the folder holds none.
-    """
-    path = Path(folder) / "results.json"
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: expected the folder of a finished run with results.json in it, found "
-                         f"{type(error).__name__}. Run yelp_tl compare first, or finish it with --resume.") from error
-    parts = {"command", "config", "data", "environment", "models", "pairs"}
-    if not isinstance(results, dict) or results.get("schema") != 1 or not parts <= set(results):
-        raise InputError(f"{path}: expected results of schema 1, found something else. Run yelp_tl compare anew.")
-    return results
-
 # %% ../nbs/10_comparison.ipynb #01ae9a7e
 def open_folder(
     folder: Path,  # made if it does not exist
@@ -587,8 +569,7 @@ def compare(
     Raises `InputError` for data, a checkpoint or a folder that can't be used; then nothing is written.
     """
     split = draw_rows(experiment)
-    needs_network = {"frozen_features", "fine_tuned"} & set(experiment.models)
-    checkpoint = find_checkpoint(experiment.model) if needs_network else None
+    checkpoint = None if set(experiment.models) <= set(BASELINES) else find_checkpoint(experiment.model)
     if checkpoint is not None:
         check_length(load_tokenizer(checkpoint), experiment.training.max_length)
     environment = describe_environment(experiment.training.precision)
@@ -610,6 +591,7 @@ def compare(
                           "pairs": all_pairs(labels, probabilities, experiment.seed)}
     write_predictions(folder / "predictions.parquet", split.test_rows, labels, probabilities)
     write_report(folder, results, labels, probabilities, split.test["text"][:], split.test_rows)
+    write_model_card(folder, results)
     write_json(folder / "results.json", results)  # last: it says that the run is finished
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return results, folder
