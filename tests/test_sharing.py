@@ -417,10 +417,12 @@ def test_push_makes_a_private_repository_in_one_commit(hub, push, run):
 
 
 def test_what_goes_where_is_told_before_it_goes(hub, push, run):
-    hub.fault("status", "/api/repos/create", status=503)
+    hub.fault("status", "/api/validate-yaml", status=503)
     answer = push(run, "stars")
     told = answer["printed"]
     refusal(answer)
+    assert not [path for path in hub.paths() if path not in ("/api/whoami-v2", "/api/models/student/stars",
+                                                             "/api/validate-yaml")]
     assert told.index(f"uploading to {hub.endpoint}/student/stars (private, new)") < told.index("stays here:")
     assert all(f"  {name} " in told for name in files_to_share(run))
     kept = told.split("stays here:")[1]
@@ -434,12 +436,13 @@ def test_pushed_again_there_is_nothing_to_do(hub, push, run):
 
 
 def test_another_run_replaces_the_first_and_its_leftovers(hub, push, run):
-    earlier = {"README.md": "# Old\n", "model-00001-of-00002.safetensors": b"old", "photo.png": b"kept"}
+    earlier = {"README.md": "# Old\n", "model-00001-of-00002.safetensors": b"old", "photo.png": b"kept",
+               "model_of_others/model.safetensors": b"kept"}
     hub.add("model", "school/stars", "a" * 40, earlier, private=True)
     answer = push(run, "school/stars")
     assert answer["error"] is None, answer
     files = hub.repos["model", "school/stars"].commits[hub.repos["model", "school/stars"].main]
-    assert set(files) == {*files_to_share(run), "photo.png"}
+    assert set(files) == {*files_to_share(run), "photo.png", "model_of_others/model.safetensors"}
     assert "model-00001-of-00002.safetensors is taken out" in re.sub(" +", " ", answer["printed"])
 
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from huggingface_hub import (
@@ -560,7 +560,7 @@ def leftovers(
 ) -> list[str]:  # names in the repository
     "Model files of an earlier upload that the new one does not replace."
     return [name for name in target.files
-            if name not in files and any(fnmatch(name, pattern) for pattern in MODEL_FILES)]
+            if name not in files and "/" not in name and any(fnmatchcase(name, pattern) for pattern in MODEL_FILES)]
 
 
 def describe_upload(
@@ -643,10 +643,10 @@ def push_run(
     files = files_to_share(folder)
     with asking_hub(f"pushing to {repository}"), one_try():
         target = find_target(api, repository, public)
-        check_card(ModelCard.load(files["README.md"]))
     if progress:
         print(describe_upload(folder, files, target), file=sys.stderr, flush=True)
     with asking_hub(f"pushing to {target.name}"), one_try(UPLOAD_PATIENCE):
+        check_card(ModelCard.load(files["README.md"]))
         commit = send_files(api, files, target)
     if progress:
         print("it was all there already" if commit == target.commit else f"done: commit {commit[:7]}",
