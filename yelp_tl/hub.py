@@ -7,7 +7,7 @@ __all__ = ['HUB_REVIEWS', 'PATIENCE', 'WITHOUT_HUB', 'Repository', 'HubFault', '
            'hub_fault', 'git_sha1', 'has_fingerprint', 'listed_hashes', 'check_cached', 'missing_pieces',
            'cached_folder', 'fetch', 'hub_reviews', 'cached_sides', 'ask_hub']
 
-# %% ../nbs/04_hub.ipynb #b0034f4c
+# %% ../nbs/04_hub.ipynb #971c5eae
 import hashlib
 import re
 import sys
@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 import pyarrow as pa
 from datasets import Dataset
@@ -162,12 +163,12 @@ def one_try(
         constants.HF_HUB_DISABLE_XET = xet
         close_session()
 
-# %% ../nbs/04_hub.ipynb #c9ef93f6
+# %% ../nbs/04_hub.ipynb #ec30b6d7
 def hub_answer(
     error: BaseException,  # what huggingface_hub raised
 ) -> tuple[str, str]:  # what happened, and what helps
     "Say what the Hub did and what to do about it."
-    hub = f"the Hub at {constants.ENDPOINT}"
+    hub = f"the Hub at {constants.ENDPOINT}{' (through the proxy that is set)' if getproxies() else ''}"
     network = "Connect to the network; behind a proxy set HTTPS_PROXY; with a mirror set HF_ENDPOINT"
     while isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
         error = error.__cause__  # the library wraps what it met first
