@@ -815,3 +815,12 @@ def test_a_run_goes_on_with_the_precision_and_threads_of_its_start(identity, tmp
         assert "going on with fp32" in capsys.readouterr().err
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_folder_called_minilm_is_not_what_a_run_records(experiment, tiny_folder, tmp_path, monkeypatch):
+    """The short name means the bundled network, whatever stands in the working folder."""
+    shutil.copytree(tiny_folder, tmp_path / "minilm")
+    monkeypatch.chdir(tmp_path)
+    named = run_identity("compare", replace(experiment, model="minilm"), {})
+    given = run_identity("compare", replace(experiment, model="./minilm"), {})
+    assert "model_sha256" not in named["config"] and "model_sha256" in given["config"]

@@ -62,7 +62,7 @@ from yelp_tl.finetuning import (
     save_classifier,
 )
 from .hub import HUB_REVIEWS
-from .pretrained import Checkpoint, find_checkpoint, load_tokenizer
+from .pretrained import HUB_CHECKPOINTS, Checkpoint, find_checkpoint, load_tokenizer
 from .report import SIMULATED_NOTE, write_report
 from .sharing import read_run, write_model_card
 from .simulation import SimulatedReviews, ceiling_probabilities
@@ -345,6 +345,11 @@ def models_of(
     return {"finetune": ("fine_tuned",), "baseline": BASELINES}.get(command, MODEL_NAMES)
 
 # %% ../nbs/10_comparison.ipynb #d4bffa8c
+def _is_folder(model: str) -> bool:
+    "Whether a network's name is that of a folder, as find_checkpoint takes it."
+    return model not in HUB_CHECKPOINTS and Path(model).is_dir()
+
+
 def _base_name(name: str) -> str:
     "A file's or folder's own name; a short name or Hub name stays as it is."
     return Path(name).resolve().name if Path(name).exists() else name
@@ -377,7 +382,7 @@ def run_identity(
     "What a run is known by: command, settings and data, without the folders of files."
     config = asdict(experiment) | {"data": Path(experiment.data).name, "models": list(experiment.models),
                                    "test": experiment.test and Path(experiment.test).name}
-    if {"frozen_features", "fine_tuned"} & set(experiment.models) and Path(experiment.model).is_dir():
+    if {"frozen_features", "fine_tuned"} & set(experiment.models) and _is_folder(experiment.model):
         weights = sorted(Path(experiment.model).glob("model*.safetensors"))
         config |= {"model": _base_name(experiment.model), "model_sha256": [file_sha256(path) for path in weights]}
     return {"schema": 1, "command": command_line(command, experiment), "config": config, "data": data}

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['HUB_REVIEWS', 'PATIENCE', 'WITHOUT_HUB', 'Repository', 'HubFault', 'within', 'watched', 'one_try', 'hub_answer',
-           'hub_fault', 'git_sha1', 'has_fingerprint', 'listed_hashes', 'check_cached', 'missing_pieces',
+           'hub_fault', 'git_sha1', 'has_fingerprint', 'listed_hashes', 'check_cached', 'missing_pieces', 'DownloadBar',
            'cached_folder', 'fetch', 'hub_reviews', 'cached_sides', 'ask_hub']
 
-# %% ../nbs/04_hub.ipynb #971c5eae
+# %% ../nbs/04_hub.ipynb #f77d5a22
 import hashlib
 import re
 import sys
@@ -41,6 +41,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from tqdm import tqdm
 
 from .data import InputError, check_reviews, file_sha256
 
@@ -163,7 +164,7 @@ def one_try(
         constants.HF_HUB_DISABLE_XET = xet
         close_session()
 
-# %% ../nbs/04_hub.ipynb #ec30b6d7
+# %% ../nbs/04_hub.ipynb #c2ca067b
 def hub_answer(
     error: BaseException,  # what huggingface_hub raised
 ) -> tuple[str, str]:  # what happened, and what helps
@@ -177,7 +178,7 @@ def hub_answer(
         return ("HF_HUB_OFFLINE is set, so the Hub was not asked",
                 "Unset HF_HUB_OFFLINE where there is a network, or let HF_HOME name a cache that holds it")
     if isinstance(error, HubFault):
-        return f"{hub} {error}", network
+        return f"{hub} {error}", "Try again later" if "status" in str(error) else network
     if isinstance(error, RevisionNotFoundError):
         return f"{hub} has it, but not this commit", "Copy the commit from its page, Files and versions"
     if isinstance(error, GatedRepoError):
@@ -283,6 +284,21 @@ def missing_pieces(
             wanted |= {f"{found[1]}-{piece:05}-of-{found[3]}{found[4]}" for piece in range(int(found[3]))}
     return len(wanted - names)
 
+# %% ../nbs/04_hub.ipynb #402a9ad9
+class DownloadBar(tqdm):
+    "The bar of bytes; the library's other bars stay hidden."
+
+    def __init__(self, *args, **options):
+        "Keep the bar that counts the bytes on this disk."
+        options |= {"disable": "Reconstruct" not in str(options.get("desc")), "desc": "downloading", "bar_format": None}
+        super().__init__(*args, **options)
+
+    def set_description(self, *args, **options):
+        "Keep our words."
+
+    def set_postfix_str(self, *args, **options):
+        "Keep our figures."
+
 # %% ../nbs/04_hub.ipynb #6cba376b
 def cached_folder(
     repository: Repository,  # one commit
@@ -299,7 +315,7 @@ def cached_folder(
     pieces = missing_pieces(path.name for pattern in patterns for path in folder.glob(pattern))
     return folder if whole and not pieces else None
 
-# %% ../nbs/04_hub.ipynb #87729f07
+# %% ../nbs/04_hub.ipynb #25350ace
 def fetch(
     repository: Repository,  # one commit
     patterns: list[str],  # which files to fetch, such as *.json
@@ -316,8 +332,10 @@ def fetch(
             if not is_offline_mode():
                 print(f"fetching the {repository} from {constants.ENDPOINT}", file=sys.stderr, flush=True)
             with one_try():
-                folder = Path(snapshot_download(repository.name, repo_type=repository.kind, max_workers=1,
-                                                revision=repository.commit, allow_patterns=patterns))
+                folder = Path(snapshot_download(
+                    repository.name, repo_type=repository.kind, revision=repository.commit, allow_patterns=patterns,
+                    max_workers=1, tqdm_class=DownloadBar,
+                ))
         missing = [pattern for pattern in needed if not any(folder.glob(pattern))]
         if missing and is_offline_mode():
             raise LocalEntryNotFoundError("only a part is in the cache")
