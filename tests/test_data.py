@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
 import pandas
@@ -73,8 +74,9 @@ def parquet_bytes(**columns):
 
 # --- what is read --------------------------------------------------------------------------------------------------
 
-READABLE = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40).filter(
-    lambda text: text.strip().strip("\x1c\x1d\x1e\x1f")
+READABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40).filter(
+    lambda text: any(unicodedata.category(sign)[0] != "Z" and unicodedata.category(sign) not in ("Cc", "Cf")
+                     for sign in text)
 )
 ROWS = st.lists(st.tuples(READABLE, st.integers(0, 4)), min_size=2, max_size=8).filter(
     lambda rows: len({label for _, label in rows}) > 1
@@ -249,7 +251,6 @@ BAD_FILES = {
     "one class": ("r.csv", "label,text\n4,a\n4,b\n", "found 5 stars in every row"),
     "one row": ("r.csv", "label,text\n4,a\n", "different stars"),
     "latin-1": ("r.csv", "label,text\n4,a\n0,café\n".encode("latin-1"), "line 3: expected UTF-8"),
-    "utf-16": ("r.csv", "label,text\n4,a\n".encode("utf-16"), "line 1: expected UTF-8"),
     "cut inside a character": ("r.jsonl", '{"label":4,"text":"a"}\n{"text":"é'.encode()[:-1], "line 2: expected UTF-8"),
     "latin-1, gz": ("r.csv.gz", gzip.compress("label,text\n4,é\n".encode("latin-1")), "line 2: expected UTF-8"),
     "quote not closed at the end": ("r.csv", f'label,text\n4,a\n0,"{SECRET}\n', "line 3: expected matching quotes"),
@@ -267,7 +268,6 @@ BAD_FILES = {
     "parquet that is csv": ("r.parquet", f"label,text\n4,{SECRET}\n", "expected a Parquet file"),
     "empty parquet": ("r.parquet", b"", "expected a Parquet file"),
     "gz that is csv": ("r.csv.gz", f"label,text\n4,{SECRET}\n", "expected a gzip file"),
-    "csv that is gz": ("r.csv", gzip.compress(b"label,text\n4,a\n"), "line 1: expected UTF-8"),
     "no rows, csv": ("r.csv", "label,text\n", "found no rows"),
     "no rows, json": ("r.json", "[]", "found no rows"),
     "no rows, parquet": ("r.parquet", parquet_bytes(text=pa.array([], pa.string()), label=pa.array([], pa.int64())),
