@@ -1,12 +1,18 @@
 """Simulated reviews: the same rows everywhere, a ceiling that is right, texts without slips."""
 
+import csv
 import hashlib
 import re
 from collections import Counter
+from importlib import resources
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+import yelp_tl.simulation as simulation
 from yelp_tl.data import InputError, load_reviews, rows_sha256, shuffled_rows
 from yelp_tl.simulation import (
     LONGEST,
@@ -38,6 +44,8 @@ from yelp_tl.simulation import (
 )
 
 LEVELS = (-2, -1, 0, 1, 2)
+READABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=15)
+READABLE = st.tuples(READABLE, READABLE).map("a".join)
 FIRST_HUNDRED = {
     "train": "abd661c38a464616bf25e04db281b71201a548e37f3185dbdecd205c2c5fe9ab",
     "test": "4e35b6d98085a5d3e25bcf619aaccb1f3acd775695f1a44752257347a77f34b4",
@@ -264,6 +272,45 @@ def test_written_files_hold_the_same_rows(tmp_path, name):
     write_simulated(tmp_path / name, 1200, "test", progress=False)
     assert rows_sha256(load_reviews(tmp_path / name)) == rows_sha256(SimulatedReviews("test").select(range(1200)))
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that starts so can run as a formula in a spreadsheet
+
+
+def test_no_part_of_a_review_starts_as_a_formula():
+    # a review starts with a frame or a neutral sentence, and these start with a word or with a slot for one
+    constants = [value for value in vars(simulation).values() if isinstance(value, tuple)]
+    pieces = [text for constant in constants for text in constant if isinstance(text, str)]
+    pieces += [text for texts in lexicon().values() for text in texts]
+    with (resources.files("yelp_tl") / "review_parts.csv").open(encoding="utf-8", newline="") as file:
+        pieces += [row["text"] for row in csv.DictReader(file)]
+    assert len(pieces) > 1500
+    assert [text for text in pieces if not re.match(r'[A-Za-z0-9"{]', text)] == []
+
+
+def test_no_cell_of_a_written_file_runs_as_a_formula(tmp_path):
+    write_simulated(tmp_path / "reviews.csv", 1200, "train", progress=False)
+    with (tmp_path / "reviews.csv").open(encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    with (resources.files("yelp_tl") / "example_reviews.csv").open(encoding="utf-8", newline="") as file:
+        cells += [cell for row in csv.reader(file) for cell in row]
+    assert len(cells) == 2 * (1201 + 61)
+    assert [cell for cell in cells if cell.startswith(FORMULA) or not cell[0].isprintable()] == []
+
+
+@pytest.mark.parametrize("ending", simulation._WRITERS)
+@given(texts=st.lists(READABLE, min_size=2, max_size=8), data=st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_writers_keep_any_text(tmp_path, ending, texts, data):
+    "The generator writes plain texts; its writers would not spoil others."
+    labels = [0, 4, *data.draw(st.lists(st.integers(0, 4), min_size=len(texts) - 2, max_size=len(texts) - 2))]
+    table = pa.table({"text": texts, "label": labels})
+    path = tmp_path / f"any{ending}"
+    writer = simulation._WRITERS[ending](path, table.schema)
+    writer.write_table(table)
+    writer.close()
+    rows = load_reviews(path)
+    assert (rows["text"][:], rows["label"][:]) == (texts, labels)
 
 
 @pytest.mark.parametrize(("name", "n", "split"), [("reviews.txt", 5, "train"), ("reviews.csv", 0, "train"),
