@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch.nn import functional
@@ -810,6 +813,20 @@ def test_predictions_are_those_of_pytorch(classifier, reviews):
     with torch.inference_mode():
         wanted = functional.softmax(model(**batch).logits, dim=1).numpy()
     np.testing.assert_allclose(predict_probabilities(model, tokenizer, texts), wanted, atol=1e-6)
+
+
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), min_size=1, max_size=6),
+       batch_size=st.integers(1, 8), neighbour=st.integers(1, 3000))
+@hypothesis_settings(max_examples=25, deadline=None)
+def test_predictions_depend_on_neither_batch_nor_padding(classifier, long_text, texts, batch_size, neighbour):
+    model, tokenizer = classifier
+    alone = np.concatenate([predict_probabilities(model, tokenizer, [text], batch_size=1) for text in texts])
+    among = predict_probabilities(model, tokenizer, [long_text[:neighbour], *texts], batch_size=batch_size)[1:]
+    batch = tokenizer(texts, padding="max_length", max_length=512, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        padded = functional.softmax(model(**batch).logits, dim=1).numpy()
+    np.testing.assert_allclose(among, alone, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(padded, alone, rtol=0, atol=1e-5)
 
 
 # saving
