@@ -249,7 +249,8 @@ def _read_files(path: Path) -> tuple[dict, bytes]:
     except FileNotFoundError as error:
         raise InputError(f"expected a saved baseline and found no file {error.filename}; {advice}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"expected a saved baseline in {path} and could not read it: {error!r}; {advice}") from error
+        # the name alone: the error itself may quote the whole file
+        raise InputError(f"expected a saved baseline in {path}, found {type(error).__name__}; {advice}") from error
     if schema != _SCHEMA:
         raise InputError(f"expected schema {_SCHEMA} in {path} and found {schema!r}; "
                          "open it with the version of yelp_tl that wrote it")
