@@ -1,5 +1,7 @@
 """The report: complete, harmless, readable by eyes and by programs, and the same each time."""
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from importlib.resources import files
 from xml.etree import ElementTree
@@ -166,6 +168,80 @@ def test_strange_texts_stay_text(texts, tmp_path):
                 "line\\nbreak and \\\"quote\\\"": 'line\nbreak and "quote"'}
     for text in texts:
         assert readable.get(text, text) in page.text
+
+
+OWNED = "document.title='owned';document.body.dataset.owned='1'"
+ATTACKS = [  # as many as a report shows mistakes
+    f"<script>{OWNED}</script>", f'<img src="x" onerror="{OWNED}">', f"</script></style><script>{OWNED}</script>",
+    f"--><svg onload={OWNED}>\u2028<script>{OWNED}</script>", f"<<script\n>{OWNED}//<</script\n>",
+    f'" onmouseover="{OWNED}" x="', f"<iframe srcdoc='<script>{OWNED}</script>'></iframe>",
+    f"</blockquote></article></main></body></html></title></svg><script>{OWNED}</script>",
+    f"<a href=javascript:{OWNED}>javascript:{OWNED}</a>", f"&lt;script&gt;{OWNED}&lt;/script&gt; {{{{7*7}}}} ${{7*7}}",
+]
+
+
+def write_attacked(folder):
+    "A report in which every review and every name is an attack."
+    results, labels, _ = made_up(["naive_bayes", "fine_tuned"], n=len(ATTACKS))
+    wrong = dict.fromkeys(results["models"], np.eye(5)[(labels + 1) % 5])
+    for number, part in enumerate((results, results["config"], results["data"], results["environment"])):
+        part |= {key: ATTACKS[number] for key, value in part.items() if isinstance(value, str | None)}
+    results["config"][ATTACKS[0]] = results["environment"]["versions"][ATTACKS[1]] = ATTACKS[2]
+    results["data"]["source"] = "<script>a.csv\u2028"
+    return write_report(folder, results, labels, wrong, ATTACKS, range(len(labels)))
+
+
+def names_of_tags(html):
+    "Names of all elements of a page, and of all their attributes."
+    found, attributes = set(), set()
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, pairs: (found.add(tag), attributes.update(name for name, _ in pairs))
+    parser.feed(html)
+    parser.close()
+    return found, attributes
+
+
+def test_attacks_make_no_element_and_no_attribute(html, tmp_path):
+    attacked = write_attacked(tmp_path).read_text(encoding="utf-8")
+    expected, attributes = names_of_tags(html)
+    found, more = names_of_tags(attacked)
+    assert found <= expected and more <= attributes
+    assert not {"script", "img", "iframe"} & found and not any(name.startswith("on") for name in more)
+    text = Page(attacked).text
+    assert all(attack in text for attack in ATTACKS)
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome", "chrome"])), None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium or Chrome on the PATH")
+@pytest.mark.parametrize("policy", [True, False])
+def test_a_real_browser_runs_no_attack(policy, tmp_path):
+    "With the page's own policy against scripts, and without it: the texts are escaped, too."
+    path = write_attacked(tmp_path)
+    page = path.read_text(encoding="utf-8")
+    path.write_text(page if policy else re.sub(r"<meta http-equiv[^>]+>", "", page, count=1), encoding="utf-8")
+    control = tmp_path / "control.html"
+    control.write_text(f"<title>fine</title><body>{ATTACKS[0]}", encoding="utf-8")
+    shown, owned = open_in_browser(path, tmp_path), open_in_browser(control, tmp_path)
+    assert "<title>owned</title>" in owned  # so that an attack would be seen
+    assert "<title>From reviews to stars" in shown and "data-owned" not in shown
+    expected, attributes = names_of_tags(page)
+    found, more = names_of_tags(shown)
+    assert found - expected <= {"tbody"} and more <= attributes  # a browser puts in what tables may leave out
+    assert all(attack in Page(shown).text for attack in ATTACKS)
+
+
+def open_in_browser(path, folder):
+    "The page as a browser has it after its scripts ran."
+    done = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", "--no-first-run", f"--user-data-dir={folder / 'profile'}",
+         "--virtual-time-budget=3000", "--dump-dom", path.as_uri()],
+        capture_output=True, text=True, encoding="utf-8", timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @given(st.text())
