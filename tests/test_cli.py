@@ -632,7 +632,7 @@ def test_predict_files(baselines, finished, run, tmp_path):
         assert code == 0 and len(out.splitlines()) == 3
 
 
-@pytest.mark.parametrize("words", [[], [""], ["   "], ["Good.", ""], ["\n"]])
+@pytest.mark.parametrize("words", [[], [""], ["   "], ["Good.", ""], ["\n"], ["Good \udcff"]])
 def test_no_text_to_predict(words, baselines, run):
     assert "text" in only_line(run("predict", baselines, *words))
 

@@ -94,12 +94,14 @@ def finished(options, tmp_path_factory):
 
 
 FILES = [
-    "results.json", "run.json", "predictions.parquet", "report.html", "log.jsonl", "model/config.json",
-    "model/model.safetensors", "model/tokenizer.json", "model/tokenizer_config.json", "baseline/majority.json",
-    "baseline/majority.safetensors", "baseline/naive_bayes.json", "baseline/naive_bayes.safetensors",
+    "results.json", "run.json", "predictions.parquet", "report.html", "log.jsonl",
+    "model/README.md", "model/config.json", "model/model.safetensors", "model/tokenizer.json",
+    "model/tokenizer_config.json", "baseline/majority.json", "baseline/majority.safetensors",
+    "baseline/naive_bayes.json", "baseline/naive_bayes.safetensors",
     "baseline/logistic_regression.json", "baseline/logistic_regression.safetensors",
 ]
-REFUSED = [name for name in FILES if name == "results.json" or name.startswith(("model/", "baseline/"))]
+REFUSED = [name for name in FILES
+           if name == "results.json" or name.startswith(("model/", "baseline/")) and not name.endswith(".md")]
 EXTRA = ["model/pytorch_model.bin", "model/training_args.bin", "model/optimizer.pt", "model/tf_model.h5",
          "model/adapter_model.bin", "model/tokenizer.pkl", "baseline/naive_bayes.pkl", "baseline/naive_bayes.joblib",
          "model.pkl", "plots/stars.svg", "checkpoints/checkpoint-8/optimizer.pt"]

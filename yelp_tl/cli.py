@@ -187,7 +187,7 @@ def run_predict(
 ) -> None:
     """Predict the stars of texts with a finished run: its network, or its best baseline where it has no network.
 
-    Raises `InputError` if there is no text.
+    Raises `InputError` if there is no text, or one that is not UTF-8.
     """
     options = parse_options(PredictOptions, "predict", arguments)
     from yelp_tl.comparison import predict_with_run
@@ -197,6 +197,8 @@ def run_predict(
     if not texts or not all(text.strip() for text in texts):
         raise InputError('expected at least one text and no empty one: yelp_tl predict RUN "A review.", '
                          "or --file with a file of texts")
+    if any("\ud800" <= sign <= "\udfff" for text in options.texts for sign in text):  # bytes that are no UTF-8
+        raise InputError("expected texts in UTF-8, found other bytes. Write them to a file in UTF-8 and give --file.")
     found = predict_with_run(options.run, texts, long_reviews="windows", baselines=False, progress=len(texts) > 100)
     name = list(found)[-1]  # models stand from simple to heavy
     for row in found[name].tolist():
