@@ -322,13 +322,13 @@ def test_a_message_is_one_line_that_a_terminal_only_shows():
 
 def zeros(path):
     with gzip.open(path, "wb") as file:
-        for _ in range(100):
+        for _ in range(66):
             file.write(bytes(2**20))
 
 
 def same_lines(path):
     with gzip.open(path, "wb") as file:
-        for _ in range(80):
+        for _ in range(66):
             file.write(LINES.encode() * 20_000)
 
 
