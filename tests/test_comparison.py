@@ -160,7 +160,7 @@ def test_results_hold_exactly_the_promised_keys(results):
     assert results["schema"] == 1
     assert set(results["data"]) == {"source", "revision_or_sha256", "rows_sha256", "n_train", "n_validation", "n_test",
                                     "simulated", "label_counts", "shared_texts"}
-    assert set(results["environment"]) == {"versions", "machine", "device", "precision", "threads"}
+    assert set(results["environment"]) == {"versions", "machine", "device", "precision", "threads", "processes"}
     assert list(results["models"]) == list(MODEL_NAMES)
     for entry in results["models"].values():
         assert set(entry) == {*FIGURES, *COSTS}
@@ -804,7 +804,7 @@ def test_runs_of_different_machines_or_data_are_not_collected(two_seeds, tmp_pat
 
 def test_a_run_goes_on_with_the_precision_and_threads_of_its_start(identity, tmp_path, capsys):
     threads = torch.get_num_threads()
-    started = {"precision": "fp32", "threads": threads, "device": "cpu"}
+    started = {"precision": "fp32", "threads": threads, "processes": 1, "device": "cpu"}
     comparison.open_folder(tmp_path / "run", identity)
     assert comparison.keep_environment(tmp_path / "run", started) == started
     assert comparison.open_folder(tmp_path / "run", identity, resume=True) is None
@@ -813,6 +813,9 @@ def test_a_run_goes_on_with_the_precision_and_threads_of_its_start(identity, tmp
         assert comparison.keep_environment(tmp_path / "run", now) == started
         assert torch.get_num_threads() == threads
         assert "going on with fp32" in capsys.readouterr().err
+        now = started | {"processes": 2}
+        assert comparison.keep_environment(tmp_path / "run", now) == now
+        assert "started with 1 processes, going on with 2" in capsys.readouterr().err
     finally:
         torch.set_num_threads(threads)
 

@@ -4,6 +4,7 @@ import gc
 import json
 import math
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,12 @@ from yelp_tl.finetuning import (
     mean_of_tokens,
     newest_checkpoint,
     predict_probabilities,
+    read_manifest,
     run_network,
     save_classifier,
     train_plain,
     training_arguments,
+    write_whole,
 )
 from yelp_tl.pretrained import Checkpoint, find_checkpoint, load_tokenizer, make_tiny_checkpoint
 from yelp_tl.tokenization import EpochSampler, make_collator, tokenize_reviews
@@ -485,7 +488,9 @@ def test_fine_tune_goes_on_from_the_last_whole_epoch(whole, checkpoint, train, s
     state = tmp_path / "checkpoints" / "checkpoint-3" / "trainer_state.json"
     history = json.loads(state.read_text())
     next(record for record in history["log_history"] if "eval_runtime" in record)["eval_runtime"] = 36_000.0
-    state.write_text(json.dumps(history))
+    with write_whole(state.parent, {"step": 3, "made_with": read_manifest(state.parent)["made_with"]}) as draft:
+        shutil.copytree(state.parent, draft, ignore=lambda *_: ["manifest.json"])
+        (draft / "trainer_state.json").write_text(json.dumps(history))
     disturb(7)
     resumed, undisturbed = tune(resume=True), whole[0]
     assert same_weights(undisturbed.model, resumed.model)
@@ -968,17 +973,72 @@ def test_scoring_leaves_no_trace_in_training(checkpoints, reviews):
                                                  alone.model.state_dict().values(), strict=True))
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "empty"])
-def test_an_unfinished_checkpoint_is_skipped_and_said(damage, tmp_path, capsys):
+def seal(folder: Path, step: int, **content) -> Path:
+    """A small checkpoint as a run leaves it."""
+    with write_whole(folder / f"checkpoint-{step}", {"step": step, "made_with": content}) as draft:
+        draft.mkdir(parents=True)
+        for name in ("model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"):
+            (draft / name).write_bytes(name.encode() * 50)
+    return folder / f"checkpoint-{step}"
+
+
+def flip(path: Path) -> None:
+    """Turn one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "missing": lambda folder, name: (folder / name).unlink(),
+    "cut": lambda folder, name: (folder / name).write_bytes((folder / name).read_bytes()[:-1]),
+    "empty": lambda folder, name: (folder / name).write_bytes(b""),
+    "bit": lambda folder, name: flip(folder / name),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "rng_state.pth", "manifest.json"])
+def test_a_damaged_checkpoint_is_named_and_skipped(damage, name, tmp_path, capsys):
     for step in (9, 18, 108):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text('{"global_step": 1}', encoding="utf-8")
+        seal(tmp_path, step)
+    (tmp_path / "checkpoint-200.earlier").mkdir()  # no checkpoint
     assert newest_checkpoint(tmp_path).endswith("checkpoint-108")  # by number, not by name
-    state = tmp_path / "checkpoint-108" / "trainer_state.json"
-    state.unlink() if damage == "missing" else state.write_text("" if damage == "empty" else '{"global', "utf-8")
+    DAMAGES[damage](tmp_path / "checkpoint-108", name)
     assert newest_checkpoint(tmp_path).endswith("checkpoint-18")
-    assert "checkpoint-108 was not finished" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("checkpoint-108 is not whole (") and len(said.splitlines()) == 1
+    assert name in said or (name == "manifest.json" and "manifest" in said)
     assert newest_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_every_bit_of_a_manifest_counts(tmp_path):
+    path = seal(tmp_path, 9, seed=3) / "manifest.json"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        assert path.read_bytes() == whole or newest_checkpoint(tmp_path, {"seed": 3}) is None
+
+
+def test_other_settings_are_refused_by_name(tmp_path):
+    seal(tmp_path, 9, seed=3, rows="a")
+    assert newest_checkpoint(tmp_path, {"seed": 3, "rows": "a"}) is not None
+    with pytest.raises(InputError, match="checkpoint-9 was made with other rows. Train anew"):
+        newest_checkpoint(tmp_path, {"seed": 3, "rows": "b"})
+
+
+def test_fine_tuning_goes_on_with_its_own_settings_rows_and_network_alone(checkpoints, train, scored, tmp_path):
+    settings = dataclasses.replace(SETTINGS, epochs=1)
+    fine_tune(checkpoints["bert"], train, settings, 1, scored=scored, folder=tmp_path, progress=False)
+    others = {
+        "settings": dict(settings=dataclasses.replace(settings, learning_rate=2e-3)), "seed": dict(seed=2),
+        "rows": dict(train=train.select(range(ROWS - 1))), "network": dict(checkpoint=checkpoints["distilbert"]),
+        "scored rows": dict(scored=None),
+    }
+    same = dict(checkpoint=checkpoints["bert"], train=train, settings=settings, seed=1, scored=scored)
+    for name, change in others.items():
+        with pytest.raises(InputError, match=f"made with other {name}. Train anew"):
+            fine_tune(**(same | change), folder=tmp_path, resume=True, progress=False)
 
 
 def test_resume_past_an_unfinished_checkpoint_equals_undisturbed(checkpoint, tmp_path):

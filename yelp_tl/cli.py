@@ -6,12 +6,13 @@
 __all__ = ['COMMANDS', 'RunOptions', 'first_paragraph', 'parse_options', 'take_preset', 'read_experiment', 'run_experiment',
            'EvaluateOptions', 'run_evaluate', 'PredictOptions', 'format_prediction', 'run_predict', 'SimulateOptions',
            'run_simulate', 'PushOptions', 'run_push', 'DoctorOptions', 'find_networks', 'run_doctor', 'overview',
-           'quiet_libraries', 'run_command', 'explain_error', 'main']
+           'quiet_libraries', 'process_of_several', 'run_command', 'explain_error', 'main']
 
 # %% ../nbs/13_cli.ipynb #7ca1fa5a
 import contextlib
 import io
 import json
+import os
 import re
 import signal
 import sys
@@ -131,6 +132,8 @@ def run_experiment(
     from yelp_tl.report import answer_sentence
 
     results, folder = compare(experiment, run.out, command=command, resume=run.resume, force=run.force)
+    if process_of_several() > 0:
+        return
     if run.json:
         print(json.dumps(results))
     else:
@@ -334,6 +337,11 @@ def quiet_libraries() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 
+# %% ../nbs/13_cli.ipynb #88391263
+def process_of_several() -> int:  # 0 for the first process, and for the only one
+    "The number that torchrun or accelerate launch gave to this process."
+    return int(os.environ.get("RANK", "0"))
+
 # %% ../nbs/13_cli.ipynb #9f261567
 def run_command(
     arguments: list[str],  # all words after yelp_tl
@@ -366,6 +374,7 @@ def explain_error(
 
     from yelp_tl.data import InputError
 
+    number = process_of_several()
     if isinstance(error, InputError):
         message, code = str(error), 2
     elif isinstance(error, KeyboardInterrupt):
@@ -374,7 +383,9 @@ def explain_error(
     else:
         first_line = (str(error).splitlines() or [""])[0][:300]
         message, code = f"{type(error).__name__}: {first_line} (--debug shows where)", 1
-    tqdm.write(f"yelp_tl: {message}", file=sys.stderr)  # on a line of its own, below any bar
+    if number == 0 or code == 1:  # what all processes find, the first one says for all
+        name = f"yelp_tl, process {number}" if number else "yelp_tl"
+        tqdm.write(f"{name}: {message}", file=sys.stderr)  # on a line of its own, below any bar
     return code
 
 # %% ../nbs/13_cli.ipynb #ac7fe20c

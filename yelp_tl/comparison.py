@@ -7,9 +7,10 @@ __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'Experiment', 'draw_r
            'testing_source', 'source_title', 'source_revision', 'describe_data', 'ModelRun', 'tell', 'run_baseline',
            'run_frozen_features', 'run_fine_tuning', 'model_entry', 'ceiling_entry', 'all_pairs', 'all_entries',
            'describe_machine', 'describe_environment', 'models_of', 'command_line', 'run_identity', 'default_folder',
-           'open_folder', 'write_json', 'keep_environment', 'write_predictions', 'table_cells', 'format_table',
-           'warn_if_slow', 'run_models', 'compare', 'predict_with_run', 'score_run', 'recipe_name', 'collect_runs',
-           'summary_table', 'difference_line', 'results_section']
+           'open_folder', 'write_json', 'throw_away', 'lock_folder', 'keep_environment', 'write_predictions',
+           'table_cells', 'format_table', 'warn_if_slow', 'run_models', 'finished_run', 'fill_folder', 'join_training',
+           'compare', 'predict_with_run', 'score_run', 'recipe_name', 'collect_runs', 'summary_table',
+           'difference_line', 'results_section']
 
 # %% ../nbs/10_comparison.ipynb #90c37091
 import json
@@ -19,7 +20,8 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -31,6 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
+from filelock import FileLock, Timeout
 
 from .baseline import BASELINES, fit_baseline, load_baseline, parameters, save_baseline
 from yelp_tl.data import (
@@ -51,15 +54,21 @@ from .evaluation import compare_pair, score
 from yelp_tl.finetuning import (
     TrainingSettings,
     check_length,
+    check_share,
     choose_device,
     choose_precision,
     describe_device,
     fine_tune,
     fit_on_features,
     frozen_features,
+    join_processes,
     load_classifier,
     predict_probabilities,
+    process_count,
+    process_number,
     save_classifier,
+    share_json,
+    write_whole,
 )
 from .hub import HUB_REVIEWS
 from .pretrained import HUB_CHECKPOINTS, Checkpoint, find_checkpoint, load_tokenizer
@@ -253,6 +262,8 @@ def run_fine_tuning(
     scored, scored_on = (split.validation, "validation") if len(split.validation) else (None, "")
     if scored is None and experiment.test_each_epoch:
         scored, scored_on = split.test, "test, for reading"
+    share_json({"training": asdict(experiment.training), "scored": scored is not None, "resume": resume,
+                "folder": folder and str(folder), "threads": torch.get_num_threads()})  # read by join_training
     tuned = fine_tune(checkpoint, split.train, experiment.training, experiment.seed, scored=scored,
                       scored_on=scored_on, folder=folder, resume=resume, progress=progress)
     start = time.perf_counter()
@@ -334,7 +345,7 @@ def describe_environment(
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages}
         | {"torch": torch.__version__},
         "machine": describe_machine(), "device": device, "precision": choose_precision(precision, device),
-        "threads": torch.get_num_threads(),
+        "threads": torch.get_num_threads(), "processes": process_count(),
     }
 
 # %% ../nbs/10_comparison.ipynb #c1f40682
@@ -397,8 +408,8 @@ def default_folder(
     return Path("runs") / f"{command}-{digits}"
 
 # %% ../nbs/10_comparison.ipynb #0b2fcaee
-RUN_FILES = {"run.json", "results.json", "predictions.parquet", "report.html", "log.jsonl", "baseline", "checkpoints",
-             "model", "plots", "run.json.part", "results.json.part"}
+RUN_FILES = {"run.json", "run.lock", "results.json", "predictions.parquet", "report.html", "log.jsonl", "baseline",
+             "checkpoints", "model", "plots", ".part"}
 
 # %% ../nbs/10_comparison.ipynb #26da2000
 def _read_marker(path: Path) -> dict | None:
@@ -424,13 +435,13 @@ def open_folder(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: expected a folder for the run, found a file. Give another --out.")
     marker = folder / "run.json"
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and {path.name for path in folder.iterdir()} - {"run.lock"}:
         earlier, foreign = _read_marker(marker), {path.name for path in folder.iterdir()} - RUN_FILES
         if earlier is None or (force and foreign):
             raise InputError(f"{folder}: expected a run folder or an empty one, found other files "
                              f"({', '.join(sorted(foreign)[:3]) or 'a damaged run.json'}). Give another --out.")
         if force:
-            shutil.rmtree(folder)
+            throw_away(folder)
         elif {key: value for key, value in earlier.items() if key != "started_with"} != identity:
             raise InputError(f"{folder} holds another run ({earlier['command']}). Give another --out, or --force to "
                              "throw that run away.")
@@ -444,7 +455,7 @@ def open_folder(
         if not marker.exists():
             write_json(marker, identity)
     except OSError as error:
-        raise InputError(f"{folder}: expected a folder that can be written, found: {error.strerror}. "
+        raise InputError(f"{folder}: expected a folder that can be written, found: {error.strerror or error}. "
                          "Give another --out.") from error
     return None
 
@@ -454,9 +465,48 @@ def write_json(
     content: dict,  # numbers, texts, lists and dicts
 ) -> None:
     "Write a JSON file whole or not at all."
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(draft, path)
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    with write_whole(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+# %% ../nbs/10_comparison.ipynb #1216637f
+def throw_away(
+    folder: Path,  # of an earlier run
+) -> None:
+    "Empty a run folder; run.json goes last, so that a half emptied one is still known as a run's. The lock stays."
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == "run.json"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "run.lock":
+            path.unlink()
+
+# %% ../nbs/10_comparison.ipynb #e673fa3a
+@contextmanager
+def lock_folder(
+    folder: Path,  # made if it does not exist
+) -> Iterator[None]:  # the folder is locked while the block runs
+    """Keep every other run out of a folder.
+
+    Raises `InputError` if another run is at work there, or if the folder can't be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: expected a folder for the run, found a file. Give another --out.")
+    lock = FileLock(folder / "run.lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(f"{folder}: another run is at work in this folder. Wait for its end, or give another "
+                         "--out.") from error
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder that can be written, found: {error.strerror}. "
+                         "Give another --out.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):
+            (folder / "run.lock").unlink()
 
 # %% ../nbs/10_comparison.ipynb #b2aa4e85
 def keep_environment(
@@ -465,13 +515,17 @@ def keep_environment(
 ) -> dict:  # the same, with the precision and the threads that the run was started with
     "Note precision and threads of a new run, and set those of a run that is taken up."
     marker = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    now = {name: environment[name] for name in ("precision", "threads")}
+    now = {name: environment[name] for name in ("precision", "threads", "processes")}
     started = marker.setdefault("started_with", now)
     write_json(folder / "run.json", marker)
-    if started != now:
+    kept = {name: started[name] for name in ("precision", "threads")}
+    if kept != {name: now[name] for name in kept}:
         tell(f"going on with {started['precision']} and {started['threads']} threads, as the run was started")
         torch.set_num_threads(started["threads"])
-    return environment | started
+    if started["processes"] != now["processes"]:
+        tell(f"started with {started['processes']} processes, going on with {now['processes']}: dropout draws other "
+             "numbers, so the figures will differ a little from those of an undisturbed run")
+    return environment | kept
 
 # %% ../nbs/10_comparison.ipynb #1b3d0336
 def write_predictions(
@@ -484,7 +538,8 @@ def write_predictions(
     columns = {"row": rows, "label": labels}
     for name, values in probabilities.items():
         columns |= {f"{name}_{star + 1}": values[:, star] for star in range(values.shape[1])}
-    pq.write_table(pa.table(columns), path)
+    with write_whole(path) as draft:
+        pq.write_table(pa.table(columns), draft)
 
 # %% ../nbs/10_comparison.ipynb #7d5bd96b
 COLUMNS = {
@@ -559,6 +614,59 @@ def run_models(
             tell(f"{name}: accuracy {cells['accuracy']} on {len(labels)} test rows, {cells['seconds']} s")
     return runs
 
+# %% ../nbs/10_comparison.ipynb #1169b91f
+def finished_run(
+    folder: Path,
+    identity: dict,  # from run_identity
+) -> dict | None:  # as results.json
+    "Results of the same experiment, if its folder holds them; reads only, so a folder that can't be written will do."
+    earlier = _read_marker(folder / "run.json") or {}
+    same = {key: value for key, value in earlier.items() if key != "started_with"} == identity
+    return read_run(folder) if same and (folder / "results.json").is_file() else None
+
+
+def fill_folder(
+    experiment: Experiment,
+    split: Split,
+    checkpoint: Checkpoint | None,  # None if no network is asked for
+    folder: Path,  # run folder, opened by open_folder
+    identity: dict,  # from run_identity
+    *,
+    resume: bool,  # go on from the newest checkpoint
+    progress: bool,  # tell and show what is going on
+) -> dict:  # as results.json
+    "Run the models and write everything that a run folder holds, results.json last."
+    environment = keep_environment(folder, describe_environment(experiment.training.precision))
+    experiment = replace(experiment, training=replace(experiment.training, precision=environment["precision"]))
+    if progress:
+        tell(f"{len(split.train)} training, {len(split.validation)} validation and {len(split.test)} test rows; "
+             + describe_device(environment["device"], environment["precision"]))
+        warn_if_slow(experiment, environment["device"])
+    runs = run_models(experiment, split, checkpoint, folder, resume=resume, progress=progress)
+    labels = np.asarray(split.test["label"][:])
+    probabilities = {name: run.probabilities for name, run in runs.items()}
+    results = identity | {"environment": environment, "models": all_entries(experiment, split, runs),
+                          "pairs": all_pairs(labels, probabilities, experiment.seed)}
+    write_predictions(folder / "predictions.parquet", split.test_rows, labels, probabilities)
+    with write_whole(folder / "plots"), write_whole(folder / "report.html") as page:
+        write_report(page.parent, results, labels, probabilities, split.test["text"][:], split.test_rows)
+    write_model_card(folder, results)
+    write_json(folder / "results.json", results)  # last: it says that the run is finished
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return results
+
+# %% ../nbs/10_comparison.ipynb #ea9cbe73
+def join_training(
+    experiment: Experiment,
+) -> tuple[dict, str]:  # results as in results.json, and the run folder
+    "In a process that is not the first: take part whenever the first one trains, until it has the results."
+    while "results" not in (task := share_json(None)):
+        torch.set_num_threads(task["threads"])
+        scored = Dataset.from_dict({"text": []}) if task["scored"] else None  # the rows come from the first process
+        fine_tune(find_checkpoint(experiment.model), None, TrainingSettings(**task["training"]), experiment.seed,
+                  scored=scored, folder=task["folder"] and Path(task["folder"]), resume=task["resume"], progress=False)
+    return task["results"], task["folder"]
+
 # %% ../nbs/10_comparison.ipynb #7deae695
 def compare(
     experiment: Experiment,
@@ -573,32 +681,27 @@ def compare(
 
     Raises `InputError` for data, a checkpoint or a folder that can't be used; then nothing is written.
     """
-    split = draw_rows(experiment)
-    checkpoint = None if set(experiment.models) <= set(BASELINES) else find_checkpoint(experiment.model)
-    if checkpoint is not None:
-        check_length(load_tokenizer(checkpoint), experiment.training.max_length)
-    environment = describe_environment(experiment.training.precision)
-    identity = run_identity(command, experiment, describe_data(experiment, split))
-    folder = Path(folder or default_folder(command, identity))
-    finished = open_folder(folder, identity, resume=resume, force=force)
-    if finished is not None:
-        return finished, folder
-    environment = keep_environment(folder, environment)
-    experiment = replace(experiment, training=replace(experiment.training, precision=environment["precision"]))
-    if progress:
-        tell(f"{len(split.train)} training, {len(split.validation)} validation and {len(split.test)} test rows; "
-             + describe_device(environment["device"], environment["precision"]))
-        warn_if_slow(experiment, environment["device"])
-    runs = run_models(experiment, split, checkpoint, folder, resume=resume, progress=progress)
-    labels = np.asarray(split.test["label"][:])
-    probabilities = {name: run.probabilities for name, run in runs.items()}
-    results = identity | {"environment": environment, "models": all_entries(experiment, split, runs),
-                          "pairs": all_pairs(labels, probabilities, experiment.seed)}
-    write_predictions(folder / "predictions.parquet", split.test_rows, labels, probabilities)
-    write_report(folder, results, labels, probabilities, split.test["text"][:], split.test_rows)
-    write_model_card(folder, results)
-    write_json(folder / "results.json", results)  # last: it says that the run is finished
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    join_processes()
+    if process_number() > 0:
+        results, where = join_training(experiment)
+        return results, Path(where)
+    threads = torch.get_num_threads()
+    try:
+        check_share(experiment.training.batch_size)
+        split = draw_rows(experiment)
+        checkpoint = None if set(experiment.models) <= set(BASELINES) else find_checkpoint(experiment.model)
+        if checkpoint is not None:
+            check_length(load_tokenizer(checkpoint), experiment.training.max_length)
+        identity = run_identity(command, experiment, describe_data(experiment, split))
+        folder = Path(folder or default_folder(command, identity))
+        results = None if force else finished_run(folder, identity)
+        if results is None:
+            with lock_folder(folder):
+                results = open_folder(folder, identity, resume=resume, force=force) or fill_folder(
+                    experiment, split, checkpoint, folder, identity, resume=resume, progress=progress)
+    finally:
+        torch.set_num_threads(threads)  # a run that was taken up may have set another number
+    share_json({"results": results, "folder": str(folder)})
     return results, folder
 
 # %% ../nbs/10_comparison.ipynb #21406df5
