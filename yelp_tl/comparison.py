@@ -8,8 +8,8 @@ __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'Experiment', 'draw_r
            'run_frozen_features', 'run_fine_tuning', 'model_entry', 'ceiling_entry', 'all_pairs', 'all_entries',
            'describe_machine', 'describe_environment', 'models_of', 'command_line', 'run_identity', 'default_folder',
            'open_folder', 'write_json', 'throw_away', 'lock_folder', 'keep_environment', 'write_predictions',
-           'table_cells', 'format_table', 'warn_if_slow', 'run_models', 'finished_run', 'fill_folder', 'join_training',
-           'compare', 'predict_with_run', 'score_run', 'recipe_name', 'collect_runs', 'summary_table',
+           'table_cells', 'format_table', 'warn_if_slow', 'run_models', 'finished_run', 'tidy', 'fill_folder',
+           'join_training', 'compare', 'predict_with_run', 'score_run', 'recipe_name', 'collect_runs', 'summary_table',
            'difference_line', 'results_section']
 
 # %% ../nbs/10_comparison.ipynb #90c37091
@@ -625,6 +625,16 @@ def finished_run(
     return read_run(folder) if same and (folder / "results.json").is_file() else None
 
 
+def tidy(
+    folder: Path,  # of a finished run
+) -> None:
+    "Remove what a finished run needs no more; a run that was killed at its very end has left it."
+    for name in ("checkpoints", ".part"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    with suppress(OSError):
+        (folder / "run.lock").unlink(missing_ok=True)
+
+
 def fill_folder(
     experiment: Experiment,
     split: Split,
@@ -652,7 +662,7 @@ def fill_folder(
         write_report(page.parent, results, labels, probabilities, split.test["text"][:], split.test_rows)
     write_model_card(folder, results)
     write_json(folder / "results.json", results)  # last: it says that the run is finished
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    tidy(folder)
     return results
 
 # %% ../nbs/10_comparison.ipynb #ea9cbe73
@@ -695,7 +705,9 @@ def compare(
         identity = run_identity(command, experiment, describe_data(experiment, split))
         folder = Path(folder or default_folder(command, identity))
         results = None if force else finished_run(folder, identity)
-        if results is None:
+        if results is not None:
+            tidy(folder)
+        else:
             with lock_folder(folder):
                 results = open_folder(folder, identity, resume=resume, force=force) or fill_folder(
                     experiment, split, checkpoint, folder, identity, resume=resume, progress=progress)
