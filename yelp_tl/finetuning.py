@@ -968,6 +968,7 @@ def save_classifier(
         model.save_pretrained(draft)
         tokenizer.save_pretrained(draft)
         foreign = {path.name for path in Path(folder).glob("*")} - {path.name for path in draft.iterdir()}
+        foreign -= {"README.md", ".part"}  # a run writes the model's card afterwards
         if foreign:
             raise InputError(f"{folder}: expected a new folder, or one with a saved network alone, found "
                              f"{', '.join(sorted(foreign)[:3])}. Give another folder.")

@@ -35,7 +35,7 @@ from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
 from .data import HUB, SAMPLE, STAR_NAMES, InputError
-from .finetuning import load_classifier
+from .finetuning import load_classifier, write_whole
 from .hub import HUB_REVIEWS, HubFault, Repository, hub_fault, one_try
 from .pretrained import parse_hub_name
 from yelp_tl.report import (
@@ -387,7 +387,8 @@ def write_model_card(
     if "fine_tuned" not in results["models"]:
         return None
     path = Path(folder) / "model" / "README.md"
-    path.write_text(model_card(results), encoding="utf-8", newline="\n")
+    with write_whole(path) as draft:
+        draft.write_text(model_card(results), encoding="utf-8", newline="\n")
     return path
 
 # %% ../nbs/09_sharing.ipynb #f0a427c6
