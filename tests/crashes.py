@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from importlib.metadata import version
@@ -22,6 +23,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
+from tqdm import tqdm
 
 from yelp_tl import cli, comparison, finetuning
 from yelp_tl.comparison import describe_machine, write_json
@@ -73,6 +75,8 @@ def start(folder, network, *, resume, diary=None, alarm=None, target=None):
         screen = os.open(f"{folder}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(screen, 1)
         os.dup2(screen, 2)
+        # forks share the bars' lock, and one that was killed may have held it
+        tqdm.set_lock(threading.RLock())
         finetuning.SAVE_SECONDS = 0  # a checkpoint at every tenth step, too
         if diary:
             notes = Diary(diary, alarm, target)
