@@ -1,5 +1,9 @@
 """Tokens, batches and orders: checked against the tokenizers library, Hugging Face's collator and plain loops."""
+import gc
 import logging
+import sys
+import tempfile
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -74,7 +78,6 @@ def test_tokens_equal_the_bare_library_cut_by_hand(stretched, tokenizer, free, m
     assert tokens["input_ids"][:] == [cut_by_hand(ids, max_length) for ids in whole]
     assert tokens["full_length"][:] == [len(ids) for ids in whole]
     assert tokens["length"][:] == [min(len(ids), max_length) for ids in whole]
-    assert tokens["attention_mask"][:] == [[1] * min(len(ids), max_length) for ids in whole]
     assert tokens["label"][:] == stretched["label"][:]
     assert count_truncated(tokens) == sum(len(ids) > max_length for ids in whole)
 
@@ -138,13 +141,13 @@ def test_any_text_has_its_full_length_and_its_closing_token(tokenizer, free, tex
 
 def test_columns_and_types(stretched, tokenizer):
     tokens = tokenize_reviews(stretched, tokenizer)
-    assert set(tokens.column_names) == {"input_ids", "attention_mask", "label", "length", "full_length"}
+    assert set(tokens.column_names) == {"input_ids", "label", "length", "full_length"}
     assert tokens.features["label"] == stretched.features["label"]
 
 
 def test_labels_may_be_missing_and_other_columns_go(tokenizer):
     tokens = tokenize_reviews(Dataset.from_dict({"text": ["good", "bad"], "place": ["x", "y"]}), tokenizer)
-    assert set(tokens.column_names) == {"input_ids", "attention_mask", "length", "full_length"}
+    assert set(tokens.column_names) == {"input_ids", "length", "full_length"}
 
 
 def test_no_rows_give_no_rows(tokenizer, stretched):
@@ -161,25 +164,75 @@ def test_an_empty_review_has_its_special_tokens(tokenizer):
 
 
 def test_rows_keep_their_order_over_many_batches(tokenizer):
-    texts = ["good " * (row % 7 + 1) for row in range(2500)]  # map works on 1,000 rows at a time
+    texts = ["good " * (row % 7 + 1) for row in range(2500)]  # a table holds 1,000 rows
     tokens = tokenize_reviews(reviews_from_lists(texts, [row % 5 for row in range(2500)]), tokenizer)
     one = len(tokenizer.tokenize("good"))
     assert tokens["length"][:] == [one * (row % 7 + 1) + 2 for row in range(2500)]
     assert tokens["label"][:] == [row % 5 for row in range(2500)]
 
 
-def test_the_tokenizer_is_called_once_a_batch(tokenizer):
+def test_the_library_is_called_once_a_table(tokenizer):
     calls = []
 
     class Counting:
-        is_fast, num_special_tokens_to_add = True, tokenizer.num_special_tokens_to_add
+        truncation, padding = None, None
+        no_truncation = no_padding = enable_truncation = lambda self, *_, **__: None
 
-        def __call__(self, texts, **options):
+        def encode_batch_fast(self, texts):
             calls.append(len(texts))
-            return tokenizer(texts, **options)
+            return tokenizer.backend_tokenizer.encode_batch_fast(texts)
 
-    tokenize_reviews(Dataset.from_dict({"text": ["good"] * 2500}), Counting())
+    class Wrapped:
+        is_fast, num_special_tokens_to_add = True, tokenizer.num_special_tokens_to_add
+        truncation_side, backend_tokenizer = "right", Counting()
+
+    tokenize_reviews(Dataset.from_dict({"text": ["good"] * 2500}), Wrapped())
     assert calls == [1000, 1000, 500]
+
+
+def test_the_rule_of_the_file_comes_back(stretched, carrying_policy):
+    backend = carrying_policy.backend_tokenizer
+    before = backend.truncation, backend.padding
+    tokenize_reviews(stretched, carrying_policy, 20)
+    tokenize_windows(stretched["text"][:], carrying_policy, 20, 5)
+    assert (backend.truncation, backend.padding) == before
+    with pytest.raises(TypeError):  # also where the library refuses what it was given
+        tokenize_windows([None], carrying_policy)
+    assert (backend.truncation, backend.padding) == before
+
+
+def same_rows(one, other):
+    assert one.features == other.features
+    assert all(one[name][:] == other[name][:] for name in one.column_names)
+
+
+def test_many_rows_lie_in_a_file_that_goes_with_them(stretched, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    in_memory = tokenize_reviews(stretched, tokenizer, mapped_from=len(stretched) + 1)
+    assert in_memory.cache_files == [] and list(tmp_path.iterdir()) == []
+    mapped = tokenize_reviews(stretched, tokenizer, mapped_from=len(stretched))
+    same_rows(mapped, in_memory)
+    assert [Path(file["filename"]).is_relative_to(tmp_path) for file in mapped.cache_files] == [True]
+    chosen = mapped.select([3, 1])
+    del mapped
+    gc.collect()
+    if sys.platform != "win32":  # there the file stays as long as it is mapped
+        assert list(tmp_path.iterdir()) == []
+    assert chosen["input_ids"][:] == [in_memory[3]["input_ids"], in_memory[1]["input_ids"]]
+
+
+def test_a_file_that_is_not_finished_goes(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    reviews = Dataset.from_dict({"text": ["good"] * 1500 + [None]})  # the second table fails
+    with pytest.raises(TypeError):
+        tokenize_reviews(reviews, tokenizer, mapped_from=10)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_in_another_order_and_format_are_read_as_they_stand(stretched, tokenizer):
+    plain = tokenize_reviews(stretched, tokenizer)
+    turned = tokenize_reviews(stretched.select(range(21, -1, -1)).with_format("numpy"), tokenizer)
+    same_rows(turned, plain.select(range(21, -1, -1)))
 
 
 def test_nothing_is_written_and_the_input_stays(stretched, tokenizer, tmp_path):
@@ -293,7 +346,7 @@ def test_collator_equals_hugging_face(stretched, tiny_checkpoint, padding, side)
     tokenizer.padding_side = side
     rows = list(tokenize_reviews(stretched, tokenizer, 100))
     theirs = DataCollatorWithPadding(tokenizer, padding=padding, max_length=120)
-    wanted = ("input_ids", "attention_mask", "label")
+    wanted = ("input_ids", "label")
     for chosen in (rows, rows[:3], rows[5:6]):
         same_batch(
             make_collator(tokenizer, padding, 120)(chosen),

@@ -7,13 +7,20 @@ __all__ = ['tokenize_reviews', 'count_truncated', 'plot_token_lengths', 'tokeniz
            'EpochSampler', 'padding_costs']
 
 # %% ../nbs/06_tokenization.ipynb #889db593
+import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator
-from uuid import uuid4
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from datasets import Dataset, Features, List, Value
+from datasets.arrow_writer import ArrowWriter
+from datasets.utils import tqdm
 from matplotlib.axes import Axes
+from tokenizers import Encoding, Tokenizer
 from torch.utils.data import Sampler
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
@@ -38,6 +45,25 @@ def _check_window(
                          f"found {stride}; choose another one, for example 0")
 
 # %% ../nbs/06_tokenization.ipynb #b1161ffd
+@contextmanager
+def _cutting(
+    tokenizer: PreTrainedTokenizerBase,  # the checkpoint's own
+    max_length: int,  # tokens in a window, special ones included
+    stride: int = 0,  # tokens that two neighbours share
+) -> Iterator[Tokenizer]:  # cuts, and fills nothing up
+    "The library's own tokenizer with our rule for cutting; the rule that it had comes back afterwards."
+    _check_window(tokenizer, max_length, stride)
+    backend = tokenizer.backend_tokenizer
+    truncation, padding = backend.truncation, backend.padding
+    backend.no_padding()
+    backend.enable_truncation(max_length, stride=stride, direction=tokenizer.truncation_side)
+    try:
+        yield backend
+    finally:
+        backend.no_truncation() if truncation is None else backend.enable_truncation(**truncation)
+        backend.no_padding() if padding is None else backend.enable_padding(**padding)
+
+# %% ../nbs/06_tokenization.ipynb #f9028017
 def _cut_tokens(
     texts: list[str],  # (n,) reviews
     tokenizer: PreTrainedTokenizerBase,  # the checkpoint's own
@@ -45,32 +71,26 @@ def _cut_tokens(
     stride: int = 0,  # tokens that two neighbours share
 ) -> tuple[list[list[int]], list[int]]:  # windows of token ids; for each window the review it comes from
     "Cut each review into windows with special tokens; a rule stored in the tokenizer is overruled."
-    _check_window(tokenizer, max_length, stride)
-    if len(texts) == 0:
-        return [], []
-    encoded = tokenizer(list(texts), truncation=True, max_length=max_length, stride=stride, padding=False,
-                        return_overflowing_tokens=True, return_attention_mask=False, return_token_type_ids=False)
-    return encoded["input_ids"], encoded["overflow_to_sample_mapping"]
+    with _cutting(tokenizer, max_length, stride) as backend:
+        encoded = backend.encode_batch_fast(list(texts))
+    windows = [[review, *review.overflowing] for review in encoded]
+    owner = [row for row, pieces in enumerate(windows) for _ in pieces]
+    return [piece.ids for pieces in windows for piece in pieces], owner
 
 # %% ../nbs/06_tokenization.ipynb #e41d9716
 def _token_columns(
-    texts: list[str],  # (n,) reviews
-    tokenizer: PreTrainedTokenizerBase,  # the checkpoint's own
-    max_length: int,  # tokens kept at most
-) -> dict[str, list]:  # columns of n rows
-    "Tokens of each review's first window, and the number of tokens in all its windows."
-    windows, owner = _cut_tokens(texts, tokenizer, max_length)
-    special = tokenizer.num_special_tokens_to_add()
-    first = np.unique(owner, return_index=True)[1]
+    encoded: list[Encoding],  # n reviews, cut
+    special: int,  # special tokens in each window
+) -> list[pa.Array]:  # n rows: tokens of the first window, their number, the number of tokens in all windows
+    "Columns of tokens; they are made of arrays, since a table of Python lists is slow to make."
+    kept = [review.ids for review in encoded]
+    length = np.fromiter(map(len, kept), dtype=np.int32, count=len(kept))
     # special tokens stand in every window, but count once for the review
-    text_tokens = np.bincount(owner, weights=[len(window) - special for window in windows])
-    kept = [windows[row] for row in first]
-    return {
-        "input_ids": kept,
-        "attention_mask": [[1] * len(ids) for ids in kept],
-        "length": [len(ids) for ids in kept],
-        "full_length": text_tokens.astype(int) + special,
-    }
+    rest = (sum(len(piece) - special for piece in review.overflowing) for review in encoded)
+    full_length = length + np.fromiter(rest, dtype=np.int32, count=len(kept))
+    tokens = np.fromiter((token for ids in kept for token in ids), dtype=np.int32, count=int(length.sum()))
+    starts = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
+    return [pa.ListArray.from_arrays(starts, tokens), pa.array(length), pa.array(full_length)]
 
 # %% ../nbs/06_tokenization.ipynb #f742a56d
 def _token_features(
@@ -78,15 +98,54 @@ def _token_features(
 ) -> Features:  # columns of tokenized reviews
     "Column types: small integers, and the label as it was."
     label = {"label": reviews.features["label"]} if "label" in reviews.features else {}
-    return Features({"input_ids": List(Value("int32")), "attention_mask": List(Value("int8")), **label,
-                     "length": Value("int32"), "full_length": Value("int32")})
+    return Features({"input_ids": List(Value("int32")), "length": Value("int32"), "full_length": Value("int32"),
+                     **label})
+
+# %% ../nbs/06_tokenization.ipynb #60ab05ba
+def _token_tables(
+    reviews: Dataset,  # column text, and label where there is one
+    tokenizer: PreTrainedTokenizerBase,  # the checkpoint's own
+    max_length: int,  # tokens kept at most
+    rows_at_once: int = 1000,  # rows in a table
+) -> Iterator[pa.Table]:  # with the columns of _token_features
+    "Tokenize reviews, a thousand at a time, and show how far we are."
+    features, special = _token_features(reviews), tokenizer.num_special_tokens_to_add()
+    plain = reviews.with_format(None)
+    with _cutting(tokenizer, max_length) as backend, tqdm(desc="Tokenizing", total=len(reviews), unit=" reviews") as bar:
+        for start in range(0, len(reviews), rows_at_once):
+            rows = plain[start : start + rows_at_once]
+            columns = _token_columns(backend.encode_batch_fast(rows["text"]), special)
+            labels = [pa.array(rows["label"])] if "label" in features else []
+            yield pa.Table.from_arrays([*columns, *labels], names=list(features)).cast(features.arrow_schema)
+            bar.update(len(rows["text"]))
+
+# %% ../nbs/06_tokenization.ipynb #2af24ce1
+def _mapped(
+    tables: Iterable[pa.Table],  # pieces of one table
+    features: Features,  # its columns
+) -> Dataset:  # rows in a file that lives as long as they do
+    "Write tables to a temporary file one after another, and map the file into memory."
+    folder = tempfile.TemporaryDirectory(prefix="yelp_tl-", ignore_cleanup_errors=True)  # Windows keeps mapped files
+    path = str(Path(folder.name) / "tokens.arrow")
+    try:
+        with ArrowWriter(path=path, features=features) as writer:
+            for table in tables:
+                writer.write_table(table)
+            writer.finalize()
+        rows = Dataset.from_file(path)
+    except BaseException:
+        folder.cleanup()
+        raise
+    weakref.finalize(rows, folder.cleanup)
+    return rows
 
 # %% ../nbs/06_tokenization.ipynb #a446fe5f
 def tokenize_reviews(
     reviews: Dataset,  # column text, and label where there is one
     tokenizer: PreTrainedTokenizerBase,  # the checkpoint's own
     max_length: int = 512,  # tokens kept at most, special ones included
-) -> Dataset:  # input_ids, attention_mask, label, length (tokens kept), full_length (before truncation)
+    mapped_from: int = 50_000,  # from this many rows on, tokens lie in a temporary file that is mapped into memory
+) -> Dataset:  # input_ids, length (tokens kept), full_length (before truncation), label
     """Tokenize each review, keep its first tokens, and note how long it was.
 
     Raises `InputError` without a column text, and where max_length leaves no room for text.
@@ -95,15 +154,10 @@ def tokenize_reviews(
         raise InputError(f"expected a column 'text', found {reviews.column_names}; rename the column of reviews")
     _check_window(tokenizer, max_length)
     features = _token_features(reviews)
-    if len(reviews) == 0:
-        return Dataset.from_dict({name: [] for name in features}, features=features)
-    other_columns = [name for name in reviews.column_names if name != "label"]
-    # stays in memory, so no file is ever looked up: a random name saves hashing the whole vocabulary
-    return reviews.map(
-        _token_columns, input_columns="text", fn_kwargs={"tokenizer": tokenizer, "max_length": max_length},
-        batched=True, remove_columns=other_columns, features=features, desc="Tokenizing",
-        keep_in_memory=True, new_fingerprint=uuid4().hex,
-    )
+    tables = _token_tables(reviews, tokenizer, max_length)
+    if len(reviews) >= mapped_from:
+        return _mapped(tables, features)
+    return Dataset(pa.concat_tables([features.arrow_schema.empty_table(), *tables]))
 
 # %% ../nbs/06_tokenization.ipynb #ce4d64bb
 def count_truncated(
