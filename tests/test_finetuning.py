@@ -32,11 +32,13 @@ from yelp_tl.finetuning import (
     describe_device,
     epoch_records,
     fine_tune,
+    first_token_only,
     fit_on_features,
     frozen_features,
     load_classifier,
     mean_loss,
     mean_of_tokens,
+    memory_kept,
     newest_checkpoint,
     predict_probabilities,
     read_manifest,
@@ -233,6 +235,7 @@ def test_the_lectures_settings():
     assert dataclasses.asdict(TrainingSettings.lecture()) == {
         "epochs": 3, "learning_rate": 5e-5, "warmup": 0.0, "batch_size": 8, "accumulation": 1, "weight_decay": 0.0,
         "max_length": 512, "padding": "max_length", "precision": "fp32", "evaluation_batch_size": 8,
+        "attention_dropout": True, "fused_optimizer": False, "keep_memory": False, "skip_unread": False,
     }
     assert TrainingSettings.lecture(epochs=1).epochs == 1
     with pytest.raises(InputError, match="^epochs"):
@@ -260,6 +263,9 @@ def test_device_is_said(monkeypatch):
 @pytest.mark.parametrize(("features", "precision"), [
     ({}, "fp32"), ({"avx512": True, "avx512_f": True}, "fp32"), ({"avx512_bf16": True}, "bf16"),
     ({"amx_bf16": True}, "bf16"), ({"avx512_bf16": False, "amx_bf16": False}, "fp32"),
+    ({"avx512_bf16": True, "cpu_name": "AMD EPYC"}, "bf16"),
+    ({"avx512_bf16": True, "cpu_name": "Intel Xeon"}, "fp32"),  # half the speed of 32 bits, measured
+    ({"avx512_bf16": True, "amx_bf16": True, "cpu_name": "Intel Xeon"}, "bf16"),
 ])
 def test_precision_on_a_cpu_asks_the_processor(features, precision, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
@@ -560,7 +566,7 @@ def test_another_seed_other_figures(whole, checkpoint, train, scored):
 
 
 def test_training_learns(checkpoint, train):
-    settings = dataclasses.replace(SETTINGS, epochs=12, learning_rate=1e-2)
+    settings = dataclasses.replace(SETTINGS, epochs=18, learning_rate=1e-2)
     tuned = fine_tune(checkpoint, train, settings, 42, progress=False)
     probabilities = predict_probabilities(tuned.model, tuned.tokenizer, train["text"][:], max_length=WIDTH)
     assert score(train["label"][:], probabilities)["accuracy"] > 0.9  # it has learned these rows by heart
@@ -683,6 +689,128 @@ def test_half_precision_keeps_weights_in_32_bits(checkpoint, train):
     assert {weight.dtype for weight in half.model.parameters()} == {torch.float32}
     assert half.step_losses != exact.step_losses
     np.testing.assert_allclose(half.step_losses, exact.step_losses, rtol=0.02)
+
+
+# what makes it faster, and changes nothing else
+
+
+def other_settings():
+    """The lecture's choices for speed."""
+    return dataclasses.replace(SETTINGS, attention_dropout=True, fused_optimizer=False, keep_memory=False,
+                               skip_unread=False)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
+def test_skipping_what_nobody_reads_changes_no_logit_and_no_gradient(architecture, checkpoints, rows, tokenizer):
+    batch = make_collator(tokenizer)([rows[row] for row in range(6)])
+    assert 0 in batch["attention_mask"]
+    found = []
+    for wanted in (True, False):
+        model = without_dropout(build_classifier(checkpoints[architecture], 0)).double()
+        with first_token_only(model, wanted):
+            outputs = model(**batch, output_hidden_states=True)
+            outputs.loss.backward()
+        assert outputs.hidden_states[-1].shape[1] == (1 if wanted else batch["input_ids"].shape[1])
+        found.append((outputs.logits, {name: weight.grad for name, weight in model.named_parameters()}))
+    torch.testing.assert_close(found[0][0], found[1][0])
+    assert found[0][1].keys() == found[1][1].keys()
+    for name, gradient in found[0][1].items():
+        torch.testing.assert_close(gradient, found[1][1][name], msg=name)
+    with first_token_only(model):
+        pass
+    assert model(**batch, output_hidden_states=True).hidden_states[-1].shape[1] > 1  # afterwards it is as before
+
+
+def test_a_network_that_is_not_known_is_left_alone(checkpoint, rows, tokenizer):
+    body = AutoModelForSequenceClassification.from_pretrained(checkpoint.path).base_model.eval()
+    batch = make_collator(tokenizer)([{"input_ids": ids} for ids in rows["input_ids"][:2]])
+    with first_token_only(body):
+        assert body(**batch).last_hidden_state.shape[:2] == batch["input_ids"].shape
+
+
+@pytest.mark.parametrize(("architecture", "name"), [("bert", "attention_probs_dropout_prob"),
+                                                    ("distilbert", "attention_dropout")])
+def test_attention_dropout_goes_and_the_other_stays(architecture, name, checkpoints):
+    def chances(model):
+        return sorted(module.p for module in model.modules() if isinstance(module, torch.nn.Dropout))
+
+    kept = build_classifier(checkpoints[architecture], 0)
+    gone = build_classifier(checkpoints[architecture], 0, attention_dropout=False)
+    assert getattr(kept.config, name) == 0.1 and getattr(gone.config, name) == 0.0
+    layers = kept.config.num_hidden_layers
+    assert chances(gone) == sorted([0.0] * layers + chances(kept)[layers:])
+    assert same_weights(kept, gone)
+
+
+def test_a_broken_config_is_still_an_input_error(checkpoint, tmp_path):
+    for path in Path(checkpoint.path).iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
+    for attention_dropout in (True, False):
+        with pytest.raises(InputError, match="the network can't be read"):
+            build_classifier(Checkpoint("broken", str(tmp_path), None, False), 0, attention_dropout)
+
+
+def test_fused_optimizer_and_memory_change_no_figure(checkpoint, train, whole):
+    kept = fine_tune(checkpoint, train, dataclasses.replace(SETTINGS, keep_memory=False), 42, progress=False)
+    np.testing.assert_array_equal(kept.step_losses, whole[0].step_losses)
+    plain = fine_tune(checkpoint, train, dataclasses.replace(SETTINGS, fused_optimizer=False), 42, progress=False)
+    np.testing.assert_allclose(plain.step_losses, whole[0].step_losses, rtol=1e-4)
+
+
+def test_the_lectures_choices_reach_the_training(checkpoint, train, monkeypatch):
+    seen = []
+
+    def train_nothing(self, **options):
+        seen.append((self.args.optim, self.model.config.attention_probs_dropout_prob))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ReviewTrainer, "train", train_nothing)
+    for settings in (SETTINGS, other_settings()):
+        with pytest.raises(KeyboardInterrupt):
+            fine_tune(checkpoint, train, settings, 42, progress=False)
+    assert seen == [("adamw_torch_fused", 0.0), ("adamw_torch", 0.1)]
+
+
+class FakeLibrary:
+    """Writes down what the C library was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def mallopt(self, name, value):
+        self.told.append((name, value))
+
+    def malloc_trim(self, pad):
+        self.told.append("trim")
+
+
+def test_memory_is_kept_for_a_while_only(monkeypatch):
+    library = FakeLibrary()
+    monkeypatch.setattr(finetuning, "_glibc", lambda: library)
+    with memory_kept(False):
+        assert library.told == []
+    with pytest.raises(KeyboardInterrupt), memory_kept():
+        assert library.told == [(-4, 0), (-1, 2**31 - 1)]
+        raise KeyboardInterrupt
+    assert library.told[2:] == [(-4, 65_536), (-3, 2**25), (-1, 2**26), "trim"]
+
+
+@pytest.mark.parametrize(("system", "libc", "environment", "found"), [
+    ("Linux", "glibc", {}, True), ("Linux", "musl", {}, False), ("Windows", "", {}, False), ("Darwin", "", {}, False),
+    ("Linux", "glibc", {"MALLOC_ARENA_MAX": "2"}, False),
+    ("Linux", "glibc", {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=9"}, False),
+    ("Linux", "glibc", {"GLIBC_TUNABLES": "glibc.cpu.x86_rep_movsb_threshold=9"}, True),
+])
+def test_memory_settings_are_for_one_library_and_respect_the_user(system, libc, environment, found, monkeypatch):
+    for name in ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(finetuning.platform, "system", lambda: system)
+    monkeypatch.setattr(finetuning.platform, "libc_ver", lambda: (libc, "2.36"))
+    monkeypatch.setattr(finetuning.ctypes, "CDLL", lambda name: "library")
+    assert (finetuning._glibc() == "library") is found
 
 
 # the plain loop

@@ -7,17 +7,19 @@ __all__ = ['SAVE_SECONDS', 'choose_device', 'describe_device', 'choose_precision
            'mean_loss', 'ReviewTrainer', 'process_number', 'process_count', 'join_processes', 'check_share',
            'share_bytes', 'share_json', 'share_rows', 'gather_arrays', 'BatchShare', 'EpochLoader', 'run_batches',
            'score_shares', 'gather_random_states', 'SaveError', 'write_whole', 'read_manifest', 'training_arguments',
-           'ProgressBar', 'RunLog', 'Stopwatch', 'RegularSave', 'watchers', 'FineTuned', 'epoch_records',
-           'training_tokens', 'check_length', 'tell_truncated', 'checkpoint_folders', 'describe_training',
-           'newest_checkpoint', 'choose_start', 'sort_by_length', 'fine_tune', 'train_plain', 'run_network',
-           'predict_probabilities', 'save_classifier', 'load_classifier', 'mean_of_tokens', 'frozen_features',
-           'fit_on_features']
+           'ProgressBar', 'RunLog', 'Stopwatch', 'RegularSave', 'watchers', 'memory_kept', 'first_token_only',
+           'FineTuned', 'epoch_records', 'training_tokens', 'check_length', 'tell_truncated', 'checkpoint_folders',
+           'describe_training', 'newest_checkpoint', 'choose_start', 'sort_by_length', 'make_trainer', 'fine_tune',
+           'train_plain', 'run_network', 'predict_probabilities', 'save_classifier', 'load_classifier',
+           'mean_of_tokens', 'frozen_features', 'fit_on_features']
 
 # %% ../nbs/07_finetuning.ipynb #11edaede
 import atexit
+import ctypes
 import json
 import math
 import os
+import platform
 import random
 import shutil
 import sys
@@ -44,6 +46,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
     PreTrainedModel,
@@ -103,7 +106,9 @@ def choose_precision(
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     features = torch.cpu.get_capabilities() if device == "cpu" else {}
-    return "bf16" if features.get("avx512_bf16") or features.get("amx_bf16") else "fp32"
+    # Intel's AVX512-BF16 does half the work per cycle of its 32-bit instructions; results/engine_bench.json
+    fast_vectors = features.get("avx512_bf16") and "Intel" not in features.get("cpu_name", "")
+    return "bf16" if features.get("amx_bf16") or fast_vectors else "fp32"
 
 # %% ../nbs/07_finetuning.ipynb #ddd6f701
 @dataclass(frozen=True)
@@ -119,7 +124,11 @@ class TrainingSettings:
     max_length: int = 512  # tokens of a review that are read; the rest is cut off
     padding: Literal["grouped", "longest", "max_length"] = "grouped"  # similar lengths together; random; all max_length
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # number format; auto asks the processor
-    evaluation_batch_size: int = 32  # reviews in one batch when scoring
+    evaluation_batch_size: int = 16  # reviews in one batch when scoring
+    attention_dropout: bool = False  # leave out attention weights by chance, as in pretraining; this costs much time
+    fused_optimizer: bool = True  # walk through all weights in one go at each step
+    keep_memory: bool = True  # on Linux, keep freed memory for the next batch instead of giving it back
+    skip_unread: bool = True  # in the last layer, compute only the token that the new head reads
 
     def __post_init__(self):
         "Check every value."
@@ -141,7 +150,8 @@ class TrainingSettings:
     ) -> "TrainingSettings":
         "The lecture's settings: the Trainer's defaults of its day."
         lecture = {"epochs": 3, "learning_rate": 5e-5, "warmup": 0.0, "batch_size": 8, "padding": "max_length",
-                   "precision": "fp32", "evaluation_batch_size": 8}
+                   "precision": "fp32", "evaluation_batch_size": 8, "attention_dropout": True,
+                   "fused_optimizer": False, "keep_memory": False, "skip_unread": False}
         return cls(**(lecture | changes))
 
 # %% ../nbs/07_finetuning.ipynb #ed8311fb
@@ -154,6 +164,7 @@ def _require(name: str, value: object, holds: bool, expected: str) -> None:
 def build_classifier(
     checkpoint: Checkpoint,
     seed: int,  # of the new head's random numbers
+    attention_dropout: bool = True,  # as the checkpoint has it; False: none
 ) -> PreTrainedModel:  # five outputs, float32, on the CPU
     """Put a new head with five outputs on a pretrained network.
 
@@ -161,14 +172,21 @@ def build_classifier(
     """
     with torch.random.fork_rng(devices=[]):  # leave the caller's random state as it was
         torch.manual_seed(seed)
-        return _open_network(AutoModelForSequenceClassification, checkpoint.path, num_labels=len(STAR_NAMES),
-                             id2label=dict(enumerate(STAR_NAMES)), label2id={n: i for i, n in enumerate(STAR_NAMES)})
+        return _open_network(AutoModelForSequenceClassification, checkpoint.path, attention_dropout=attention_dropout,
+                             num_labels=len(STAR_NAMES), id2label=dict(enumerate(STAR_NAMES)),
+                             label2id={n: i for i, n in enumerate(STAR_NAMES)})
 
 # %% ../nbs/07_finetuning.ipynb #7eebbdd8
-def _open_network(kind: type, folder: str, *, new_head: bool = True, **options) -> PreTrainedModel:
+def _open_network(
+    kind: type, folder: str, *, new_head: bool = True, attention_dropout: bool = True, **options
+) -> PreTrainedModel:
     "Open a network from a folder: safetensors only, no remote code, no network, 32 bits, only the head may be new."
     check_folder(Path(folder))
     try:
+        if not attention_dropout:
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            names = ("attention_probs_dropout_prob", "attention_dropout")  # BERT's and DistilBERT's
+            options |= {name: 0.0 for name in names if hasattr(config, name)}
         network, report = kind.from_pretrained(folder, dtype="float32", use_safetensors=True, local_files_only=True,
                                                trust_remote_code=False, output_loading_info=True, **options)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
@@ -406,7 +424,7 @@ def run_batches(
     token_ids: list[list[int]],  # tokens of each text, special ones included
     read: Callable,  # (outputs, attention mask) -> tensor (rows, anything)
     *,
-    batch_size: int = 32,  # texts in one batch
+    batch_size: int = 16,  # texts in one batch
     precision: str = "fp32",  # "fp32", "bf16" or "fp16"
     progress: str | None = None,  # what the bar says; None: no bar
 ) -> np.ndarray:  # (texts, anything) in the given order
@@ -582,6 +600,7 @@ def training_arguments(
         gradient_accumulation_steps=settings.accumulation,
         per_device_eval_batch_size=settings.evaluation_batch_size, weight_decay=settings.weight_decay,
         eval_strategy="epoch" if score else "no", save_strategy="epoch" if save else "no", save_total_limit=2,
+        optim="adamw_torch_fused" if settings.fused_optimizer else "adamw_torch",
         logging_steps=1, logging_nan_inf_filter=False,  # a loss that is not a number must show
         dataloader_pin_memory=device == "cuda", report_to="none", disable_tqdm=True,
     )
@@ -695,6 +714,59 @@ def watchers(
     first = process_number() == 0
     return [RunLog(folder / "log.jsonl" if folder is not None and first else None), Stopwatch(),
             *([RegularSave()] if folder is not None else []), *([ProgressBar()] if progress and first else [])]
+
+# %% ../nbs/07_finetuning.ipynb #49192af3
+_MMAP_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -4, -3, -1  # names of glibc's malloc.h, without M_
+
+
+def _glibc() -> ctypes.CDLL | None:  # the C library; None where it is another one or its settings are taken
+    "Find the GNU C library, unless its memory settings were chosen outside."
+    chosen = [name for name, value in os.environ.items()
+              if name.startswith("MALLOC_") or (name == "GLIBC_TUNABLES" and "malloc" in value)]
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc" or chosen:
+        return None
+    return ctypes.CDLL(None)
+
+
+@contextmanager
+def memory_kept(
+    wanted: bool = True,  # False: change nothing
+) -> Iterator[None]:
+    "As long as this lasts, freed memory stays with the process; on Linux with the GNU C library only."
+    library = _glibc() if wanted else None
+    if library is None:
+        yield
+        return
+    library.mallopt(_MMAP_MAX, 0)  # large pieces come from the heap, too
+    library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)  # and the heap does not shrink
+    try:
+        yield
+    finally:
+        # the settings cannot be read, so these are the ones at which the library arrives by itself
+        library.mallopt(_MMAP_MAX, 65_536)
+        library.mallopt(_MMAP_THRESHOLD, 32 * 2**20)
+        library.mallopt(_TRIM_THRESHOLD, 64 * 2**20)
+        library.malloc_trim(0)
+
+# %% ../nbs/07_finetuning.ipynb #1727c578
+@contextmanager
+def first_token_only(
+    model: PreTrainedModel,  # BERT or DistilBERT with a head; any other stays as it is
+    wanted: bool = True,  # False: change nothing
+) -> Iterator[None]:
+    "As long as this lasts, the last layer computes only the token that the head reads; the answer stays the same."
+    norms = {"BertForSequenceClassification": "bert.encoder.layer.{}.attention.output.LayerNorm",
+             "DistilBertForSequenceClassification": "distilbert.transformer.layer.{}.sa_layer_norm"}
+    place = norms.get(type(model).__name__)
+    if place is None or not wanted:
+        yield
+        return
+    norm = model.get_submodule(place.format(model.config.num_hidden_layers - 1))
+    hook = norm.register_forward_pre_hook(lambda _, inputs: (inputs[0][:, :1],))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 # %% ../nbs/07_finetuning.ipynb #9e7d66ca
 @dataclass(frozen=True)
@@ -832,6 +904,30 @@ def sort_by_length(
     "Sort rows by their number of tokens."
     return rows.select(np.argsort(rows["length"][:], kind="stable"))
 
+# %% ../nbs/07_finetuning.ipynb #1e25ba35
+def make_trainer(
+    model: PreTrainedModel,  # from build_classifier; training changes it
+    tokenizer: PreTrainedTokenizerBase,  # of the same checkpoint
+    rows: Dataset,  # tokenized training rows
+    settings: TrainingSettings,
+    seed: int,  # of the order of the rows and of dropout
+    *,
+    scored: Dataset | None = None,  # tokenized rows to score after each epoch
+    folder: Path | None = None,  # run folder for checkpoints/ and log.jsonl; None: keep nothing
+    progress: bool = False,  # show a bar
+    made_with: dict | None = None,  # what a run that resumes must share; goes into each checkpoint
+) -> ReviewTrainer:
+    "Put rows, order, batches, arguments and callbacks together, ready to train."
+    checkpoints = Path(tempfile.gettempdir()) if folder is None else folder / "checkpoints"  # the first stays empty
+    return ReviewTrainer(
+        model=model, train_dataset=rows, eval_dataset=scored, compute_metrics=compute_metrics,
+        sampler=EpochSampler(rows["length"][:], settings.batch_size, seed, grouped=settings.padding == "grouped"),
+        args=training_arguments(settings, seed, checkpoints, score=scored is not None, save=folder is not None),
+        data_collator=make_collator(tokenizer, "max_length" if settings.padding == "max_length" else "longest",
+                                    settings.max_length),
+        callbacks=watchers(folder, progress), made_with=made_with,
+    )
+
 # %% ../nbs/07_finetuning.ipynb #1505fb1f
 def fine_tune(
     checkpoint: Checkpoint,
@@ -859,20 +955,16 @@ def fine_tune(
     if progress and first and truncated:
         tell_truncated(truncated, len(rows), settings.max_length)
     made_with = describe_training(checkpoint, train, scored, settings, seed) if first and folder is not None else {}
-    sampler = EpochSampler(rows["length"][:], settings.batch_size, seed, grouped=settings.padding == "grouped")
-    checkpoints = Path(tempfile.gettempdir()) if folder is None else folder / "checkpoints"  # the first stays empty
-    trainer = ReviewTrainer(
-        model=build_classifier(checkpoint, seed), sampler=sampler, train_dataset=rows, eval_dataset=scored_rows,
-        args=training_arguments(settings, seed, checkpoints, score=scored is not None, save=folder is not None),
-        data_collator=make_collator(tokenizer, "max_length" if settings.padding == "max_length" else "longest",
-                                    settings.max_length),
-        compute_metrics=compute_metrics, callbacks=watchers(folder, progress), made_with=made_with,
-    )
-    trainer.train(resume_from_checkpoint=choose_start(checkpoints, made_with) if resume and folder else None)
+    trainer = make_trainer(build_classifier(checkpoint, seed, settings.attention_dropout), tokenizer, rows, settings,
+                           seed, scored=scored_rows, folder=folder, progress=progress, made_with=made_with)
+    start = choose_start(folder / "checkpoints", made_with) if resume and folder else None
+    with memory_kept(settings.keep_memory), first_token_only(trainer.model, settings.skip_unread):
+        trainer.train(resume_from_checkpoint=start)
     history = trainer.state.log_history
     losses = [record["loss"] for record in history if "loss" in record]
+    tokens = training_tokens(rows["length"][:], settings, trainer.sampler)
     return FineTuned(trainer.model.eval(), tokenizer, epoch_records(history, len(scored_rows or []), scored_on), losses,
-                     history[-1]["seconds"], training_tokens(rows["length"][:], settings, sampler), truncated)
+                     history[-1]["seconds"], tokens, truncated)
 
 # %% ../nbs/07_finetuning.ipynb #35a3503c
 def train_plain(
@@ -928,7 +1020,7 @@ def predict_probabilities(
     *,
     long_reviews: Literal["truncate", "windows"] = "truncate",  # what to do with more than max_length tokens
     max_length: int = 512,  # tokens that are read at once
-    batch_size: int = 32,  # texts in one batch
+    batch_size: int = 16,  # texts in one batch
     precision: str = "fp32",  # "fp32", "bf16" or "fp16"
     progress: str | None = None,  # what the bar says; None: no bar
 ) -> np.ndarray:  # (n, 5) probabilities of 1 to 5 stars, float64, each row sums to 1
@@ -946,8 +1038,9 @@ def predict_probabilities(
     if long_reviews == "truncate":
         first = np.unique(owner, return_index=True)[1]
         windows, owner = [windows[i] for i in first], np.arange(len(texts))
-    logits = run_network(model, tokenizer, windows, lambda outputs, _: outputs.logits, batch_size=batch_size,
-                         precision=precision, progress=progress)
+    with first_token_only(model):
+        logits = run_network(model, tokenizer, windows, lambda outputs, _: outputs.logits, batch_size=batch_size,
+                             precision=precision, progress=progress)
     probabilities = torch.from_numpy(logits).double().softmax(dim=1).numpy()
     weights = np.array([len(window) for window in windows], dtype=float)
     total = np.zeros((len(texts), probabilities.shape[1]))

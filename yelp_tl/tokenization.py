@@ -111,7 +111,8 @@ def _token_tables(
     "Tokenize reviews, a thousand at a time, and show how far we are."
     features, special = _token_features(reviews), tokenizer.num_special_tokens_to_add()
     plain = reviews.with_format(None)
-    with _cutting(tokenizer, max_length) as backend, tqdm(desc="Tokenizing", total=len(reviews), unit=" reviews") as bar:
+    bar = tqdm(desc="Tokenizing", total=len(reviews), unit=" reviews")
+    with _cutting(tokenizer, max_length) as backend, bar:
         for start in range(0, len(reviews), rows_at_once):
             rows = plain[start : start + rows_at_once]
             columns = _token_columns(backend.encode_batch_fast(rows["text"]), special)
