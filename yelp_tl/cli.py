@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'RunOptions', 'first_paragraph', 'parse_options', 'take_preset', 'read_experiment', 'run_experiment',
            'EvaluateOptions', 'run_evaluate', 'PredictOptions', 'format_prediction', 'run_predict', 'SimulateOptions',
-           'run_simulate', 'PushOptions', 'run_push', 'DoctorOptions', 'find_networks', 'run_doctor', 'overview',
-           'quiet_libraries', 'process_of_several', 'run_command', 'explain_error', 'main']
+           'run_simulate', 'PushOptions', 'run_push', 'BenchOutput', 'run_bench_command', 'DoctorOptions',
+           'find_networks', 'run_doctor', 'overview', 'quiet_libraries', 'process_of_several', 'run_command',
+           'explain_error', 'main']
 
 # %% ../nbs/13_cli.ipynb #7ca1fa5a
 import contextlib
@@ -98,6 +99,7 @@ COMMANDS = {
     "predict": "predict the stars of any text with a finished run",
     "simulate": "write simulated reviews to a file",
     "push": "upload a finished run's model and its card to the Hub",
+    "bench": "what a way to train costs, in ratios to the lecture's",
     "doctor": "versions, device, precision, which networks and reviews are here, and what the Hub says",
 }
 
@@ -193,7 +195,7 @@ def run_predict(
     Raises `InputError` if there is no text, or one that is not UTF-8.
     """
     options = parse_options(PredictOptions, "predict", arguments)
-    from yelp_tl.comparison import predict_with_run
+    from yelp_tl.comparison import predict_in_parts
     from yelp_tl.data import InputError, load_texts
 
     texts = list(options.texts) + (load_texts(options.file) if options.file else [])
@@ -202,12 +204,14 @@ def run_predict(
                          "or --file with a file of texts")
     if any("\ud800" <= sign <= "\udfff" for text in options.texts for sign in text):  # bytes that are no UTF-8
         raise InputError("expected texts in UTF-8, found other bytes. Write them to a file in UTF-8 and give --file.")
-    found = predict_with_run(options.run, texts, long_reviews="windows", baselines=False, progress=len(texts) > 100)
-    name = list(found)[-1]  # models stand from simple to heavy
-    for row in found[name].tolist():
-        stars = max(range(5), key=row.__getitem__) + 1
-        print(json.dumps({"stars": stars, "probabilities": row, "model": name}) if options.json
-              else format_prediction(row))
+    # a terminal shows the lines themselves as they come
+    progress = len(texts) > 100 and not sys.stdout.isatty()
+    for name, found in predict_in_parts(options.run, texts, progress=progress):
+        for row in found.tolist():
+            stars = max(range(5), key=row.__getitem__) + 1
+            print(json.dumps({"stars": stars, "probabilities": row, "model": name}) if options.json
+                  else format_prediction(row))
+        sys.stdout.flush()  # a part may take a while, and who reads the lines should have them
 
 # %% ../nbs/13_cli.ipynb #92ce4829
 @dataclass(frozen=True)
@@ -258,6 +262,45 @@ def run_push(
 
     url = push_run(options.run, options.repository, options.public)
     print(json.dumps({"url": url, "public": options.public}) if options.json else url)
+
+# %% ../nbs/13_cli.ipynb #2ea754ce
+@dataclass(frozen=True)
+class BenchOutput:
+    "Where the figures go and how they are told."
+
+    out: Path | None = None  # file to write, .json; without it nothing is written
+    force: bool = False  # replace the file if it exists
+    json: bool = False  # print the figures as JSON
+    debug: bool = False  # show where an error came from
+
+# %% ../nbs/13_cli.ipynb #ab9da55a
+def run_bench_command(
+    arguments: list[str],  # the words after the command
+) -> None:
+    """Run recipes against each other and print the table of ratios, or all figures as JSON.
+
+    Raises `InputError` if the file exists, unless forced.
+    """
+    from yelp_tl.comparison import write_json
+    from yelp_tl.data import InputError
+    from yelp_tl.experiments import BenchSettings, bench_table, run_bench
+
+    @dataclass(frozen=True)
+    class Command:
+        bench: BenchSettings
+        output: BenchOutput
+
+    Command.__doc__ = BenchSettings.__doc__
+    parsed = parse_options(Command, "bench", arguments, Command(BenchSettings(), BenchOutput()))
+    out = parsed.output.out
+    if out is not None and out.exists() and not parsed.output.force:
+        raise InputError(f"{out}: expected a new file, found one that exists. Give another --out, or --force.")
+    if out is not None and not out.parent.is_dir():
+        raise InputError(f"{out}: expected a file in a folder that exists. Make the folder, or give another --out.")
+    results = run_bench(parsed.bench)
+    if out is not None:
+        write_json(out, results)
+    print(json.dumps(results) if parsed.output.json else bench_table(results))
 
 # %% ../nbs/13_cli.ipynb #72307990
 @dataclass(frozen=True)
@@ -361,7 +404,7 @@ def run_command(
         run_experiment(command, rest)
     else:
         others = {"evaluate": run_evaluate, "predict": run_predict, "simulate": run_simulate, "push": run_push,
-                  "doctor": run_doctor}
+                  "bench": run_bench_command, "doctor": run_doctor}
         others[command](rest)
 
 # %% ../nbs/13_cli.ipynb #8be85d1a

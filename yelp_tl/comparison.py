@@ -9,8 +9,8 @@ __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'Experiment', 'draw_r
            'describe_machine', 'describe_environment', 'models_of', 'command_line', 'run_identity', 'default_folder',
            'open_folder', 'write_json', 'throw_away', 'lock_folder', 'keep_environment', 'write_predictions',
            'table_cells', 'format_table', 'warn_if_slow', 'run_models', 'finished_run', 'tidy', 'fill_folder',
-           'join_training', 'compare', 'predict_with_run', 'score_run', 'recipe_name', 'collect_runs', 'summary_table',
-           'difference_line', 'results_section']
+           'join_training', 'compare', 'open_predictors', 'predict_with_run', 'predict_in_parts', 'score_run',
+           'recipe_name', 'collect_runs', 'summary_table', 'difference_line', 'results_section']
 
 # %% ../nbs/10_comparison.ipynb #90c37091
 import json
@@ -20,9 +20,10 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +35,7 @@ import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 from .baseline import BASELINES, fit_baseline, load_baseline, parameters, save_baseline
 from yelp_tl.data import (
@@ -717,37 +719,62 @@ def compare(
     return results, folder
 
 # %% ../nbs/10_comparison.ipynb #21406df5
-def predict_with_run(
+def open_predictors(
     folder: Path,  # of a finished run
-    texts: list[str],  # (n,) any texts
     *,
     long_reviews: Literal["truncate", "windows"] = "truncate",  # what to do with more than the network reads
     baselines: bool = True,  # the classical models too, not only the network
     progress: bool = True,  # show a bar
-) -> dict[str, np.ndarray]:  # model name -> (n, 5) probabilities
-    """Predict with every model that a run saved.
+) -> dict[str, Callable[[list[str]], np.ndarray]]:  # model name -> function from n texts to (n, 5) probabilities
+    """Open every model that a run saved.
 
     Raises `InputError` if it saved none, or if one can't be read.
     """
-    results, folder = read_run(folder), Path(folder)
-    texts = [unescape(text) for text in texts] if results["config"]["unescape"] else texts
-    probabilities = {}
+    results, folder, found = read_run(folder), Path(folder), {}
     for name in results["models"]:
         if name in BASELINES and (baselines or "fine_tuned" not in results["models"]):
-            probabilities[name] = load_baseline(name, folder).predict_probabilities(texts)
+            found[name] = load_baseline(name, folder).predict_probabilities
         elif name == "fine_tuned":
-            model, tokenizer = load_classifier(folder / "model")
             training = results["config"]["training"]
-            probabilities[name] = predict_probabilities(
-                model, tokenizer, texts, long_reviews=long_reviews, max_length=training["max_length"],
-                batch_size=training["evaluation_batch_size"],
+            found[name] = partial(
+                predict_probabilities, *load_classifier(folder / "model"), long_reviews=long_reviews,
+                max_length=training["max_length"], batch_size=training["evaluation_batch_size"],
                 precision=choose_precision(training["precision"], choose_device()),
                 progress="fine-tuned" if progress else None,
             )
-    if not probabilities:
+    if not found:
         raise InputError(f"{folder}: expected a run with a saved model, found only {', '.join(results['models'])}. "
                          "Run yelp_tl compare with other --models.")
-    return probabilities
+    if not results["config"]["unescape"]:
+        return found
+    return {name: lambda texts, predict=predict: predict([unescape(text) for text in texts])
+            for name, predict in found.items()}
+
+
+def predict_with_run(
+    folder: Path,  # of a finished run
+    texts: list[str],  # (n,) any texts
+    **options,  # as for open_predictors
+) -> dict[str, np.ndarray]:  # model name -> (n, 5) probabilities
+    "Predict with every model that a run saved."
+    return {name: predict(texts) for name, predict in open_predictors(folder, **options).items()}
+
+# %% ../nbs/10_comparison.ipynb #95c2ef7b
+def predict_in_parts(
+    folder: Path,  # of a finished run
+    texts: list[str],  # (n,) any texts
+    *,
+    size: int = 1024,  # texts in a part
+    progress: bool = True,  # show a bar
+) -> Iterator[tuple[str, np.ndarray]]:  # name of the model, (size, 5) probabilities of the next texts
+    "Predict with a run's network, or its best baseline where it has none, reading long texts in windows."
+    # models stand from simple to heavy
+    name, predict = list(open_predictors(folder, long_reviews="windows", baselines=False, progress=False).items())[-1]
+    with tqdm(total=len(texts), desc="predicting", unit="text", disable=not progress) as bar:
+        for start in range(0, len(texts), size):
+            part = texts[start : start + size]
+            yield name, predict(part)
+            bar.update(len(part))
 
 # %% ../nbs/10_comparison.ipynb #752bd29f
 def score_run(

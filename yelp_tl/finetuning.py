@@ -731,7 +731,7 @@ def _glibc() -> ctypes.CDLL | None:  # the C library; None where it is another o
 @contextmanager
 def memory_kept(
     wanted: bool = True,  # False: change nothing
-) -> Iterator[None]:
+) -> Iterator[None]:  # for with
     "As long as this lasts, freed memory stays with the process; on Linux with the GNU C library only."
     library = _glibc() if wanted else None
     if library is None:
@@ -753,7 +753,7 @@ def memory_kept(
 def first_token_only(
     model: PreTrainedModel,  # BERT or DistilBERT with a head; any other stays as it is
     wanted: bool = True,  # False: change nothing
-) -> Iterator[None]:
+) -> Iterator[None]:  # for with
     "As long as this lasts, the last layer computes only the token that the head reads; the answer stays the same."
     norms = {"BertForSequenceClassification": "bert.encoder.layer.{}.attention.output.LayerNorm",
              "DistilBertForSequenceClassification": "distilbert.transformer.layer.{}.sa_layer_norm"}

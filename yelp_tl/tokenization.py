@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,6 @@ from datasets import Dataset, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 from datasets.utils import tqdm
 from matplotlib.axes import Axes
-from tokenizers import Encoding, Tokenizer
 from torch.utils.data import Sampler
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
@@ -50,7 +50,7 @@ def _cutting(
     tokenizer: PreTrainedTokenizerBase,  # the checkpoint's own
     max_length: int,  # tokens in a window, special ones included
     stride: int = 0,  # tokens that two neighbours share
-) -> Iterator[Tokenizer]:  # cuts, and fills nothing up
+) -> Iterator[Any]:  # a Tokenizer of the library tokenizers; it cuts, and fills nothing up
     "The library's own tokenizer with our rule for cutting; the rule that it had comes back afterwards."
     _check_window(tokenizer, max_length, stride)
     backend = tokenizer.backend_tokenizer
@@ -79,7 +79,7 @@ def _cut_tokens(
 
 # %% ../nbs/06_tokenization.ipynb #e41d9716
 def _token_columns(
-    encoded: list[Encoding],  # n reviews, cut
+    encoded: list[Any],  # n reviews, each an Encoding of the library tokenizers, cut
     special: int,  # special tokens in each window
 ) -> list[pa.Array]:  # n rows: tokens of the first window, their number, the number of tokens in all windows
     "Columns of tokens; they are made of arrays, since a table of Python lists is slow to make."
