@@ -21,9 +21,9 @@ import yelp_tl.comparison as comparison
 import yelp_tl.finetuning as finetuning
 from yelp_tl import cli
 from yelp_tl.baseline import BASELINES
-from yelp_tl.comparison import MODEL_NAMES, Experiment, command_line
+from yelp_tl.comparison import MODEL_NAMES, Experiment, command_line, predict_with_run
 from yelp_tl.data import example_reviews, file_sha256
-from yelp_tl.finetuning import TrainingSettings
+from yelp_tl.finetuning import TrainingSettings, predict_probabilities
 from yelp_tl.simulation import SAMPLE_ROWS
 
 SIZES = ["--n-train", "30", "--n-validation", "10", "--n-test", "20"]
@@ -630,6 +630,22 @@ def test_predict_files(baselines, finished, run, tmp_path):
             assert run("predict", folder, "--file", tmp_path / name, "--json") == said
         code, out, _ = run("predict", folder, "First.", "--file", tmp_path / "lines.txt")
         assert code == 0 and len(out.splitlines()) == 3
+
+
+def test_predict_gives_out_one_part_before_it_reads_the_next(finished, monkeypatch, tmp_path):
+    told, texts = [], [f"The soup was cold {number} times. " * (1 + number % 9) for number in range(9)]
+    whole = list(predict_with_run(finished[0], texts, long_reviews="windows", progress=False).values())[-1]
+
+    def tell(model, tokenizer, part, **options):
+        told.append(len(part))
+        return predict_probabilities(model, tokenizer, part, **options)
+
+    monkeypatch.setattr(comparison, "predict_probabilities", tell)
+    found = []
+    for name, part in comparison.predict_in_parts(finished[0], texts, size=4, progress=False):
+        found.append(part)
+        assert name == "fine_tuned" and told == [4, 4, 1][: len(found)]
+    np.testing.assert_allclose(np.concatenate(found), whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("words", [[], [""], ["   "], ["Good.", ""], ["\n"], ["Good \udcff"]])

@@ -381,7 +381,8 @@ def command_line(
                 options[setting.name] = _base_name(value) if setting.name in ("test", "model") else value
     words = []
     for name, value in options.items():
-        words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
+        words += [f"--{'no-' if value is False else ''}{name.replace('_', '-')}"]
+        words += [] if isinstance(value, bool) else [str(value)]
     if experiment.models != models_of(command):
         words += ["--models", *experiment.models]
     return shlex.join(["yelp_tl", command, *words])
