@@ -631,11 +631,9 @@ def finished_run(
 def tidy(
     folder: Path,  # of a finished run
 ) -> None:
-    "Remove what a finished run needs no more; a run that was killed at its very end has left it."
+    "Remove what a finished run needs no more."
     for name in ("checkpoints", ".part"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    with suppress(OSError):
-        (folder / "run.lock").unlink(missing_ok=True)
 
 
 def fill_folder(
@@ -708,8 +706,10 @@ def compare(
         identity = run_identity(command, experiment, describe_data(experiment, split))
         folder = Path(folder or default_folder(command, identity))
         results = None if force else finished_run(folder, identity)
-        if results is not None:
-            tidy(folder)
+        if results is not None:  # a run that was killed at its very end has left something
+            if any((folder / name).exists() for name in ("checkpoints", ".part", "run.lock")):
+                with suppress(InputError), lock_folder(folder):
+                    tidy(folder)
         else:
             with lock_folder(folder):
                 results = open_folder(folder, identity, resume=resume, force=force) or fill_folder(
