@@ -484,6 +484,14 @@ def test_lecture_preset_counts_shared_texts_and_reads_test_rows(place, reviews, 
 # interrupted, and other trouble
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Ctrl-C interrupts, even where the tests were started by something that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def stop_at(step, number, monkeypatch):
     "Let this process get a signal in the middle of training."
     def on_step_end(self, args, state, control, **_):
