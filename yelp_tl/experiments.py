@@ -22,7 +22,14 @@ import torch
 from datasets import Dataset
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
-from transformers import DataCollatorWithPadding, PretrainedConfig, PreTrainedModel, Trainer, TrainingArguments
+from transformers import (
+    DataCollatorWithPadding,
+    PretrainedConfig,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from .comparison import Experiment, describe_data, describe_environment, draw_rows
@@ -169,7 +176,9 @@ def plain_trainer(
         per_device_eval_batch_size=settings.evaluation_batch_size, save_strategy="no", report_to="none",
         disable_tqdm=True, dataloader_pin_memory=choose_device() == "cuda",
     )
-    return Trainer(model=model, args=arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer))
+    trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer))
+    trainer.remove_callback(PrinterCallback)  # it prints
+    return trainer
 
 # %% ../nbs/11_experiments.ipynb #8486a44f
 @dataclass(frozen=True)
