@@ -124,7 +124,9 @@ def main() -> None:
         cell.pop("environment")
     content = {"schema": 1, "command": "python tests/large_data.py --out results/large_data.json",
                "note": "simulated reviews, joined to about the length of Yelp's; other work may have run beside it",
-               "machine": environment["machine"], "environment": environment, "cells": cells}
+               "machine": environment["machine"], "environment": environment, "cells": cells,
+               "data": {"source": ["simulated reviews"], "simulated": True, "seed": options.seed,
+                        "n_train": SIDES["train"][0], "n_test": SIDES["test"][0]}}
     options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
