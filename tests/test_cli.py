@@ -751,3 +751,12 @@ def test_simulate_writes_a_file_and_keeps_an_old_one(run, tmp_path):
 ])
 def test_a_wrong_option_is_one_line_in_any_terminal(box):
     assert cli.first_paragraph(box) == "--max-length: expected a whole number, found 3"
+
+
+@pytest.mark.parametrize(("words", "wanted"), [
+    ("--data hub", True), ("--data=hub", True), ("--preset lecture", True), ("--preset=lecture --seed 3", True),
+    ("--preset lecture --data a.csv", False), ("--preset lecture --data=sample", False), ("--data a.csv", False),
+    ("", False), ("--test hub --data a.csv", False),
+])
+def test_words_that_ask_for_the_hub(words, wanted):
+    assert cli.wants_hub(words.split()) is wanted

@@ -101,12 +101,12 @@ def test_watched_names_what_broke():
 
 
 def test_one_try_leaves_nothing_behind():
-    before = constants.HF_HUB_DISABLE_XET
+    before = constants.HF_HUB_DISABLE_XET, constants.HF_HUB_DISABLE_TELEMETRY
     with one_try():
         client = hub.get_session()
-        assert constants.HF_HUB_DISABLE_XET
+        assert constants.HF_HUB_DISABLE_XET and constants.HF_HUB_DISABLE_TELEMETRY
         assert client.send.__name__ == "send_once"
-    assert before == constants.HF_HUB_DISABLE_XET
+    assert before == (constants.HF_HUB_DISABLE_XET, constants.HF_HUB_DISABLE_TELEMETRY)
     assert hub.get_session() is not client and hub.get_session().send.__name__ == "send"
 
 

@@ -6,8 +6,8 @@
 __all__ = ['COMMANDS', 'RunOptions', 'first_paragraph', 'parse_options', 'take_preset', 'read_experiment', 'run_experiment',
            'EvaluateOptions', 'run_evaluate', 'PredictOptions', 'format_prediction', 'run_predict', 'SimulateOptions',
            'run_simulate', 'PushOptions', 'run_push', 'BenchOutput', 'run_bench_command', 'DoctorOptions',
-           'find_networks', 'run_doctor', 'overview', 'quiet_libraries', 'process_of_several', 'run_command',
-           'explain_error', 'main']
+           'find_networks', 'run_doctor', 'overview', 'quiet_libraries', 'process_of_several', 'wants_hub',
+           'run_command', 'explain_error', 'main']
 
 # %% ../nbs/13_cli.ipynb #7ca1fa5a
 import contextlib
@@ -386,6 +386,15 @@ def process_of_several() -> int:  # 0 for the first process, and for the only on
     return int(os.environ.get("RANK", "0"))
 
 # %% ../nbs/13_cli.ipynb #9f261567
+def wants_hub(
+    arguments: list[str],  # the words after the command
+) -> bool:  # whether they ask for the lecture's rows
+    "Whether the training rows come from the Hub, seen from the words alone."
+    options = dict(zip(arguments, [*arguments[1:], ""], strict=True))
+    options |= dict(word.split("=", 1) for word in arguments if word.startswith("--") and "=" in word)
+    return options.get("--data", "hub" if options.get("--preset") == "lecture" else "") == "hub"
+
+
 def run_command(
     arguments: list[str],  # all words after yelp_tl
 ) -> None:
@@ -399,6 +408,10 @@ def run_command(
     if command not in COMMANDS:
         raise InputError(f"no such command: {command!r}. Expected one of {', '.join(COMMANDS)}.")
     if not {"-h", "--help"} & set(rest):
+        if command in ("compare", "finetune", "baseline") and wants_hub(rest):
+            from yelp_tl.hub import look_for_reviews
+
+            look_for_reviews()  # before the large libraries are imported, so that its message comes soon
         quiet_libraries()
     if command in ("compare", "finetune", "baseline"):
         run_experiment(command, rest)

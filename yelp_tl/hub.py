@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HUB_REVIEWS', 'PATIENCE', 'WITHOUT_HUB', 'Repository', 'HubFault', 'within', 'watched', 'one_try', 'hub_answer',
            'hub_fault', 'git_sha1', 'has_fingerprint', 'listed_hashes', 'check_cached', 'missing_pieces', 'DownloadBar',
-           'cached_folder', 'fetch', 'hub_reviews', 'cached_sides', 'ask_hub']
+           'cached_folder', 'fetch', 'hub_reviews', 'cached_sides', 'look_for_reviews', 'ask_hub']
 
 # %% ../nbs/04_hub.ipynb #f77d5a22
 import hashlib
@@ -122,7 +122,7 @@ def watched(
     except Exception as error:  # whatever the web library raises
         raise HubFault(f"broke off in the middle of a file ({_short(error)})") from error
 
-# %% ../nbs/04_hub.ipynb #96bd16c1
+# %% ../nbs/04_hub.ipynb #81fd2b05
 _TRY_LATER = (408, 429, 500, 502, 503, 504)  # answers that the library would wait for
 
 
@@ -157,11 +157,15 @@ def one_try(
     close_session()  # the next client is a new one, made as the user set it up
     client = get_session()
     client.send = _send_once(client.send, PATIENCE if patience is None else patience)
-    xet, constants.HF_HUB_DISABLE_XET = constants.HF_HUB_DISABLE_XET, True
+    switches = ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_TELEMETRY")  # telemetry would send a request of its own
+    before = {name: getattr(constants, name) for name in switches}
     try:
+        for name in switches:
+            setattr(constants, name, True)
         yield
     finally:
-        constants.HF_HUB_DISABLE_XET = xet
+        for name in switches:
+            setattr(constants, name, before[name])
         close_session()
 
 # %% ../nbs/04_hub.ipynb #c2ca067b
@@ -368,11 +372,25 @@ def hub_reviews(
                          "or let HF_HOME name another folder.") from error
     return check_reviews(reviews, HUB_REVIEWS.name)
 
-# %% ../nbs/04_hub.ipynb #cb9c430f
+# %% ../nbs/04_hub.ipynb #24125f92
 def cached_sides() -> list[str]:  # of "train" and "test"
     "Sides of the lecture's dataset that stand in the cache as a whole; asks no server."
     return [split for split in ("train", "test")
             if cached_folder(HUB_REVIEWS, [f"*/{split}-*.parquet"], [f"*/{split}-*.parquet"])]
+
+
+def look_for_reviews() -> None:
+    """Ask the Hub for the lecture's dataset, unless both sides stand in the cache.
+
+    Raises `InputError` if it can't be had.
+    """
+    if len(cached_sides()) == 2:
+        return
+    try:
+        with one_try():
+            HfApi().repo_info(HUB_REVIEWS.name, repo_type=HUB_REVIEWS.kind, revision=HUB_REVIEWS.commit)
+    except Exception as error:  # whatever the libraries raise
+        raise hub_fault(error, HUB_REVIEWS) from error
 
 
 def ask_hub(
