@@ -390,7 +390,7 @@ def wants_hub(
     arguments: list[str],  # the words after the command
 ) -> bool:  # whether they ask for the lecture's rows
     "Whether the training rows come from the Hub, seen from the words alone."
-    options = dict(zip(arguments, [*arguments[1:], ""], strict=True))
+    options = dict(zip(arguments, [*arguments[1:], ""], strict=False))
     options |= dict(word.split("=", 1) for word in arguments if word.startswith("--") and "=" in word)
     return options.get("--data", "hub" if options.get("--preset") == "lecture" else "") == "hub"
 
@@ -409,9 +409,9 @@ def run_command(
         raise InputError(f"no such command: {command!r}. Expected one of {', '.join(COMMANDS)}.")
     if not {"-h", "--help"} & set(rest):
         if command in ("compare", "finetune", "baseline") and wants_hub(rest):
-            from yelp_tl.hub import look_for_reviews
+            from yelp_tl.hub import fetch_reviews
 
-            look_for_reviews()  # before the large libraries are imported, so that its message comes soon
+            fetch_reviews()  # before the large libraries are imported, so that a message comes soon
         quiet_libraries()
     if command in ("compare", "finetune", "baseline"):
         run_experiment(command, rest)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HUB_REVIEWS', 'PATIENCE', 'WITHOUT_HUB', 'Repository', 'HubFault', 'within', 'watched', 'one_try', 'hub_answer',
            'hub_fault', 'git_sha1', 'has_fingerprint', 'listed_hashes', 'check_cached', 'missing_pieces', 'DownloadBar',
-           'cached_folder', 'fetch', 'hub_reviews', 'cached_sides', 'look_for_reviews', 'ask_hub']
+           'cached_folder', 'fetch', 'hub_reviews', 'cached_sides', 'fetch_reviews', 'ask_hub']
 
 # %% ../nbs/04_hub.ipynb #f77d5a22
 import hashlib
@@ -372,25 +372,20 @@ def hub_reviews(
                          "or let HF_HOME name another folder.") from error
     return check_reviews(reviews, HUB_REVIEWS.name)
 
-# %% ../nbs/04_hub.ipynb #24125f92
+# %% ../nbs/04_hub.ipynb #1dcf8a97
 def cached_sides() -> list[str]:  # of "train" and "test"
     "Sides of the lecture's dataset that stand in the cache as a whole; asks no server."
     return [split for split in ("train", "test")
             if cached_folder(HUB_REVIEWS, [f"*/{split}-*.parquet"], [f"*/{split}-*.parquet"])]
 
 
-def look_for_reviews() -> None:
-    """Ask the Hub for the lecture's dataset, unless both sides stand in the cache.
+def fetch_reviews() -> None:
+    """Fetch both sides of the lecture's dataset, unless they stand in the cache.
 
-    Raises `InputError` if it can't be had.
+    Raises `InputError` if they can't be had.
     """
-    if len(cached_sides()) == 2:
-        return
-    try:
-        with one_try():
-            HfApi().repo_info(HUB_REVIEWS.name, repo_type=HUB_REVIEWS.kind, revision=HUB_REVIEWS.commit)
-    except Exception as error:  # whatever the libraries raise
-        raise hub_fault(error, HUB_REVIEWS) from error
+    for split in ("train", "test"):
+        fetch(HUB_REVIEWS, [f"*/{split}-*.parquet"], needed=[f"*/{split}-*.parquet"])
 
 
 def ask_hub(
