@@ -11,9 +11,8 @@ import torch
 from transformers import AutoConfig, Trainer
 from transformers.utils import logging
 
-from yelp_tl import cli, experiments, finetuning
-from yelp_tl.data import InputError
-from yelp_tl.experiments import (
+from yelp_tl import bench, cli, finetuning
+from yelp_tl.bench import (
     PARTS,
     RECIPES,
     Bench,
@@ -32,6 +31,7 @@ from yelp_tl.experiments import (
     reached_share,
     run_bench,
 )
+from yelp_tl.data import InputError
 from yelp_tl.finetuning import ReviewTrainer, TrainingSettings, build_classifier
 from yelp_tl.pretrained import find_checkpoint, make_tiny_checkpoint
 
@@ -83,7 +83,7 @@ def watched(settings):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.cuda, "is_available", lambda: False)
         patch.setattr(torch.backends.mps, "is_available", lambda: False)
-        patch.setattr(experiments, "build_classifier", build_and_watch)
+        patch.setattr(bench, "build_classifier", build_and_watch)
         patch.setattr(finetuning, "_glibc", lambda: Library())
         results = run_bench(settings, progress=False)
     return results, seen, told
@@ -170,19 +170,19 @@ def test_the_ladder_changes_one_thing_a_rung():
 
 
 def test_the_plain_trainer_is_hugging_faces_own(settings, tiny_checkpoint, results, tmp_path):
+    from yelp_tl.bench import Experiment, open_bench
     from yelp_tl.comparison import draw_rows
-    from yelp_tl.experiments import Experiment, open_bench
 
     split = draw_rows(Experiment(model=settings.model, n_train=12, n_validation=0, n_test=9))
-    bench = open_bench(settings, split, tmp_path)
-    assert isinstance(bench, Bench)
-    plain, _ = prepare(make_recipes(4, 64)["plain_trainer"], bench, bench.train)
-    ours, _ = prepare(make_recipes(4, 64)["ours"], bench, bench.train)
+    opened = open_bench(settings, split, tmp_path)
+    assert isinstance(opened, Bench)
+    plain, _ = prepare(make_recipes(4, 64)["plain_trainer"], opened, opened.train)
+    ours, _ = prepare(make_recipes(4, 64)["ours"], opened, opened.train)
     assert type(plain) is Trainer and type(ours) is ReviewTrainer
     assert not plain.args.bf16 and plain.args.train_sampling_strategy == "random"
     assert plain.model.config.attention_probs_dropout_prob == 0.1
     assert list(tmp_path.iterdir()) == []
-    listed = profile_recipe(make_recipes(4, 64)["ours"], bench, steps=1, most=5)
+    listed = profile_recipe(make_recipes(4, 64)["ours"], opened, steps=1, most=5)
     assert len(listed) == 5 and [each["share"] for each in listed] == sorted((e["share"] for e in listed), reverse=True)
     assert 0 < sum(each["share"] for each in listed) <= 1
 
