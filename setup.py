@@ -15,6 +15,7 @@ setup(
     long_description=Path("README.md").read_text(encoding="utf-8"), long_description_content_type="text/markdown",
     packages=find_packages(include=["yelp_tl", "yelp_tl.*"]), include_package_data=True,
     python_requires=f">={settings['min_python']},<3.14", install_requires=settings["requirements"].split(),
-    extras_require={"offline": settings["offline_requirements"].split(), "dev": settings["dev_requirements"].split()},
+    extras_require={extra: settings[f"{extra}_requirements"].split()
+                    for extra in ("offline", "evidence", "course", "dev")},
     entry_points={"console_scripts": settings["console_scripts"].split(), "nbdev": ["yelp_tl=yelp_tl._modidx:d"]},
 )

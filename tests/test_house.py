@@ -149,7 +149,7 @@ def constraints():
 
 
 def requirements():
-    kinds = ("requirements", "offline_requirements", "dev_requirements")
+    kinds = ("requirements", *(f"{extra}_requirements" for extra in ("offline", "evidence", "course", "dev")))
     return [Requirement(one) for kind in kinds for one in settings()[kind].split()]
 
 
