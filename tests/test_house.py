@@ -165,9 +165,9 @@ def test_constraints_are_exact_and_name_no_local_build():
     assert constraints()["torch"] == "2.13.0"
 
 
-def imported(path):
-    """Names of the packages that a file imports, at any depth of the file."""
-    for node in ast.walk(tree(path)):
+def imported(path, top=None):
+    """Names of the packages that a file imports, at any depth of the file, or in a part of it."""
+    for node in ast.walk(top or tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -180,6 +180,13 @@ def test_module_imports_only_what_is_declared(module):
     declared |= {"yelp-tl", "pandas"}  # datasets requires pandas
     other_names = {"sklearn": "scikit-learn"}
     used = {canonicalize_name(other_names.get(name, name)) for name in imported(module)}
+    # what an extra brings is imported where it is used, so that the module opens without it
+    extra = {canonicalize_name(Requirement(one).name) for one in settings()["evidence_requirements"].split()}
+    later = {name for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef)
+             for name in imported(module, node)}
+    at_once = {name for node in tree(module).body if not isinstance(node, ast.FunctionDef | ast.ClassDef)
+               for name in imported(module, node)}
+    used -= extra & later - at_once
     assert used - declared - {canonicalize_name(name) for name in sys.stdlib_module_names} == set()
 
 

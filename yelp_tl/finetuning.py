@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['SAVE_SECONDS', 'choose_device', 'describe_device', 'choose_precision', 'TrainingSettings', 'build_classifier',
-           'mean_loss', 'ReviewTrainer', 'process_number', 'process_count', 'join_processes', 'check_share',
-           'share_bytes', 'share_json', 'share_rows', 'gather_arrays', 'BatchShare', 'EpochLoader', 'run_batches',
-           'score_shares', 'gather_random_states', 'SaveError', 'write_whole', 'read_manifest', 'training_arguments',
-           'ProgressBar', 'RunLog', 'Stopwatch', 'RegularSave', 'watchers', 'memory_kept', 'first_token_only',
-           'FineTuned', 'epoch_records', 'training_tokens', 'check_length', 'tell_truncated', 'checkpoint_folders',
-           'describe_training', 'newest_checkpoint', 'choose_start', 'sort_by_length', 'make_trainer', 'fine_tune',
-           'train_plain', 'run_network', 'predict_probabilities', 'save_classifier', 'load_classifier',
-           'mean_of_tokens', 'frozen_features', 'fit_on_features']
+           'open_network', 'belongs_to_head', 'mean_loss', 'ReviewTrainer', 'process_number', 'process_count',
+           'join_processes', 'check_share', 'share_bytes', 'share_json', 'share_rows', 'gather_arrays', 'BatchShare',
+           'EpochLoader', 'run_batches', 'score_shares', 'gather_random_states', 'SaveError', 'write_whole',
+           'read_manifest', 'training_arguments', 'ProgressBar', 'RunLog', 'Stopwatch', 'RegularSave', 'watchers',
+           'memory_kept', 'first_token_only', 'FineTuned', 'epoch_records', 'training_tokens', 'check_length',
+           'tell_truncated', 'checkpoint_folders', 'describe_training', 'newest_checkpoint', 'choose_start',
+           'sort_by_length', 'make_trainer', 'fine_tune', 'train_plain', 'run_network', 'predict_probabilities',
+           'save_classifier', 'load_classifier', 'mean_of_tokens', 'frozen_features', 'fit_on_features']
 
 # %% ../nbs/09_finetuning.ipynb #11edaede
 import atexit
@@ -172,15 +172,23 @@ def build_classifier(
     """
     with torch.random.fork_rng(devices=[]):  # leave the caller's random state as it was
         torch.manual_seed(seed)
-        return _open_network(AutoModelForSequenceClassification, checkpoint.path, attention_dropout=attention_dropout,
+        return open_network(AutoModelForSequenceClassification, checkpoint.path, attention_dropout=attention_dropout,
                              num_labels=len(STAR_NAMES), id2label=dict(enumerate(STAR_NAMES)),
                              label2id={n: i for i, n in enumerate(STAR_NAMES)})
 
 # %% ../nbs/09_finetuning.ipynb #7eebbdd8
-def _open_network(
-    kind: type, folder: str, *, new_head: bool = True, attention_dropout: bool = True, **options
-) -> PreTrainedModel:
-    "Open a network from a folder: safetensors only, no remote code, no network, 32 bits, only the head may be new."
+def open_network(
+    kind: type,  # AutoModel, or AutoModelForSequenceClassification
+    folder: str,  # with config.json and model.safetensors
+    *,
+    new_head: bool = True,  # the folder need not hold a head
+    attention_dropout: bool = True,  # as the folder has it; False: none
+    **options,  # of the network's configuration
+) -> PreTrainedModel:  # float32, on the CPU
+    """Open a network from a folder: safetensors only, no remote code, no network, 32 bits, only the head may be new.
+
+    Raises `InputError` if it can't be read, or if parts of the body are missing.
+    """
     check_folder(Path(folder))
     try:
         if not attention_dropout:
@@ -194,14 +202,17 @@ def _open_network(
             f"{Path(folder).name}: the network can't be read ({type(error).__name__}). Expected config.json and "
             "model.safetensors as save_pretrained() writes them."
         ) from error
-    lost = sorted(name for name in report["missing_keys"] if not (new_head and _belongs_to_head(network, name)))
+    lost = sorted(name for name in report["missing_keys"] if not (new_head and belongs_to_head(network, name)))
     if lost:
         raise InputError(f"{Path(folder).name}: model.safetensors lacks {len(lost)} parts of this network, such as "
                          f"{lost[0]}. Expected config.json and model.safetensors of one and the same network.")
     return network
 
 # %% ../nbs/09_finetuning.ipynb #79ac6ea6
-def _belongs_to_head(network: PreTrainedModel, name: str) -> bool:
+def belongs_to_head(
+    network: PreTrainedModel,
+    name: str,  # of a weight, as in its state_dict
+) -> bool:  # whether it is part of the head
     "True for a part that a checkpoint need not bring: it comes after the last hidden states."
     body = network.base_model.state_dict()
     return "pooler" in name or name.removeprefix(f"{network.base_model_prefix}.") not in body
@@ -1076,7 +1087,7 @@ def load_classifier(
     """
     folder = Path(folder)
     tokenizer = load_tokenizer(Checkpoint(folder.name, str(check_folder(folder)), None, False))
-    model = _open_network(AutoModelForSequenceClassification, str(folder), new_head=False)
+    model = open_network(AutoModelForSequenceClassification, str(folder), new_head=False)
     if model.config.id2label != dict(enumerate(STAR_NAMES)):
         raise InputError(
             f"{folder.name}: expected a network that predicts {', '.join(STAR_NAMES)}, found the outputs "
@@ -1108,7 +1119,7 @@ def frozen_features(
     check_length(tokenizer, settings.max_length)
     rows = tokenize_reviews(Dataset.from_dict({"text": texts}), tokenizer, settings.max_length)
     device = choose_device()
-    network = _open_network(AutoModel, checkpoint.path).to(device)
+    network = open_network(AutoModel, checkpoint.path).to(device)
     features = run_network(network, tokenizer, rows["input_ids"][:], mean_of_tokens, progress=progress,
                            batch_size=settings.evaluation_batch_size,
                            precision=choose_precision(settings.precision, device))
