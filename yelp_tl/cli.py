@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'RunOptions', 'first_paragraph', 'parse_options', 'take_preset', 'read_experiment', 'run_experiment',
            'EvaluateOptions', 'run_evaluate', 'PredictOptions', 'format_prediction', 'run_predict', 'SimulateOptions',
-           'run_simulate', 'PushOptions', 'run_push', 'BenchOutput', 'run_bench_command', 'DoctorOptions',
-           'find_networks', 'run_doctor', 'overview', 'quiet_libraries', 'process_of_several', 'wants_hub',
-           'run_command', 'explain_error', 'main']
+           'run_simulate', 'PushOptions', 'run_push', 'BenchOutput', 'run_bench_command', 'ExperimentOutput',
+           'run_experiment_command', 'DoctorOptions', 'find_networks', 'run_doctor', 'overview', 'quiet_libraries',
+           'process_of_several', 'wants_hub', 'run_command', 'explain_error', 'main']
 
 # %% ../nbs/18_cli.ipynb #7ca1fa5a
 import contextlib
@@ -98,6 +98,8 @@ COMMANDS = {
     "evaluate": "score a finished run on other rows",
     "predict": "predict the stars of any text with a finished run",
     "simulate": "write simulated reviews to a file",
+    "curve": "accuracy over the number of training rows",
+    "ladder": "accuracy and cost of many recipes on the same rows",
     "push": "upload a finished run's model and its card to the Hub",
     "bench": "what a way to train costs, in ratios to the lecture's",
     "doctor": "versions, device, precision, which networks and reviews are here, and what the Hub says",
@@ -302,6 +304,53 @@ def run_bench_command(
         write_json(out, results)
     print(json.dumps(results) if parsed.output.json else bench_table(results))
 
+# %% ../nbs/18_cli.ipynb #b083fc06
+@dataclass(frozen=True)
+class ExperimentOutput:
+    "Where finished runs and the result go, and how it is told."
+
+    out: Path | None = None  # folder for the result; without it a new one below runs/
+    cells: Path = Path("runs/cells")  # folder of finished runs; those of other experiments are used where they fit
+    force: bool = False  # write over another result in that folder
+    json: bool = False  # print the figures as JSON
+    debug: bool = False  # show where an error came from
+
+# %% ../nbs/18_cli.ipynb #b2b92980
+def run_experiment_command(
+    command: str,  # curve or ladder
+    arguments: list[str],  # the words after the command
+) -> None:
+    """Make many runs, print their table, and write result, table and plot into a folder.
+
+    Raises `InputError` if the folder holds something else, unless forced.
+    """
+    from yelp_tl.experiments import (
+        CurveSettings,
+        LadderSettings,
+        check_folder_is_free,
+        experiment_folder,
+        run_experiment,
+        write_experiment,
+    )
+    from yelp_tl.finetuning import TrainingSettings
+
+    kind = CurveSettings if command == "curve" else LadderSettings
+
+    @dataclass(frozen=True)
+    class Command:
+        rows: kind
+        training: TrainingSettings
+        output: ExperimentOutput
+
+    Command.__doc__ = kind.__doc__
+    parsed = parse_options(Command, command, arguments, Command(kind(), TrainingSettings(), ExperimentOutput()))
+    folder = parsed.output.out or experiment_folder(parsed.rows, parsed.training)
+    if not parsed.output.force:
+        check_folder_is_free(parsed.rows, folder, parsed.training)
+    results = run_experiment(parsed.rows, parsed.output.cells, parsed.training)
+    table = write_experiment(results, folder)
+    print(json.dumps(results) if parsed.output.json else f"{table}\n\nresults: {folder}")
+
 # %% ../nbs/18_cli.ipynb #72307990
 @dataclass(frozen=True)
 class DoctorOptions:
@@ -415,6 +464,8 @@ def run_command(
         quiet_libraries()
     if command in ("compare", "finetune", "baseline"):
         run_experiment(command, rest)
+    elif command in ("curve", "ladder"):
+        run_experiment_command(command, rest)
     else:
         others = {"evaluate": run_evaluate, "predict": run_predict, "simulate": run_simulate, "push": run_push,
                   "bench": run_bench_command, "doctor": run_doctor}
@@ -434,8 +485,10 @@ def explain_error(
     if isinstance(error, InputError):
         message, code = str(error), 2
     elif isinstance(error, KeyboardInterrupt):
-        resumable = command in ("compare", "finetune", "baseline")
-        message, code = f"interrupted; the same command {'with --resume goes on' if resumable else 'starts anew'}", 75
+        how = "starts anew"
+        if command in ("compare", "finetune", "baseline", "curve", "ladder"):
+            how = "goes on" if command in ("curve", "ladder") else "with --resume goes on"
+        message, code = f"interrupted; the same command {how}", 75
     else:
         first_line = (str(error).splitlines() or [""])[0][:300]
         message, code = f"{type(error).__name__}: {first_line} (--debug shows where)", 1

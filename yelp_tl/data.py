@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STAR_NAMES', 'SAMPLE', 'HUB', 'printable', 'InputError', 'reviews_from_lists', 'check_reviews', 'load_reviews',
            'load_texts', 'example_reviews', 'label_counts', 'plot_stars', 'word_counts', 'plot_word_counts', 'unescape',
-           'shuffled_rows', 'Split', 'split_reviews', 'file_sha256', 'rows_sha256']
+           'shuffled_rows', 'Split', 'text_digests', 'split_reviews', 'file_sha256', 'rows_sha256']
 
 # %% ../nbs/00_data.ipynb #ae9e8dac
 import csv
@@ -718,7 +718,7 @@ def _cut(
     return {side: (reviews, piece) for side, piece in zip(sizes, pieces, strict=False)}
 
 # %% ../nbs/00_data.ipynb #7f7b2949
-def _text_digests(
+def text_digests(
     reviews: Dataset,  # n rows
 ) -> np.ndarray:  # (n,) 64-bit numbers
     "A short fingerprint of each text; equal texts have equal ones."
@@ -732,7 +732,7 @@ def _shared_texts(
     places: list[tuple[str, str, np.ndarray]],  # for each side its name, its source and its row numbers there
 ) -> list[str]:  # for each shared text its first two places
     "Find the texts that stand on more than one side, without holding all texts in memory."
-    values = np.concatenate([_text_digests(reviews) for reviews in drawn])
+    values = np.concatenate([text_digests(reviews) for reviews in drawn])
     side = np.repeat(np.arange(len(drawn)), [len(reviews) for reviews in drawn])
     _, first, group = np.unique(values, return_index=True, return_inverse=True)
     again = np.flatnonzero(side != side[first[group]])  # on another side than the first one with this text
