@@ -324,6 +324,8 @@ def run_experiment_command(
 
     Raises `InputError` if the folder holds something else, unless forced.
     """
+    from datasets import disable_progress_bars
+
     from yelp_tl.experiments import (
         CurveSettings,
         LadderSettings,
@@ -347,6 +349,7 @@ def run_experiment_command(
     folder = parsed.output.out or experiment_folder(parsed.rows, parsed.training)
     if not parsed.output.force:
         check_folder_is_free(parsed.rows, folder, parsed.training)
+    disable_progress_bars()  # of each tokenization; the experiment has a bar
     results = run_experiment(parsed.rows, parsed.output.cells, parsed.training)
     table = write_experiment(results, folder)
     print(json.dumps(results) if parsed.output.json else f"{table}\n\nresults: {folder}")

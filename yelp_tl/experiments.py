@@ -250,7 +250,7 @@ def cell_record(
         **run.costs, "predicted": digits(run.test.argmax(axis=1)),
     }
 
-# %% ../nbs/17_experiments.ipynb #6f7b85ec
+# %% ../nbs/17_experiments.ipynb #a6c8756b
 def run_cell(
     cell: Cell,  # one run
     pool: Pool,  # from open_pool
@@ -274,9 +274,10 @@ def run_cell(
             write_json(kept, record)
     except Timeout:
         return None
+    Path(lock.lock_file).unlink(missing_ok=True)  # whoever comes later finds the finished cell
     return record
 
-# %% ../nbs/17_experiments.ipynb #3de30662
+# %% ../nbs/17_experiments.ipynb #89b5820e
 def run_cells(
     cells: list[Cell],  # runs to make
     pool: Pool,  # from open_pool
@@ -298,7 +299,7 @@ def run_cells(
     with tqdm(total=total, desc=title, disable=not progress, bar_format=layout) as bar:
         for number, cell in enumerate(cells, 1):
             bar.set_description(f"{title} {number}/{len(cells)}: {cell.name}, {cell.n_train} rows, seed {cell.seed}")
-            records.append(run_cell(cell, pool, checkpoint, folder, progress=False))
+            records.append(run_cell(cell, pool, checkpoint, folder, progress))
             bar.update(cell.cost)
     return [record for record in records if record is not None]
 

@@ -64,15 +64,16 @@ def regression_loss(
     "Mean squared error in stars."
     return functional.mse_loss(outputs.squeeze(1) + MIDDLE, labels.to(outputs.dtype))
 
-# %% ../nbs/16_recipes.ipynb #d49f2279
+# %% ../nbs/16_recipes.ipynb #ead7bc28
 def regression_probabilities(
     outputs: np.ndarray,  # (n, 1) stars above or below the middle
     spread: float,  # standard deviation of the error, in stars
 ) -> np.ndarray:  # (n, 5)
-    "Share of a normal distribution that is nearest to each star."
-    edges = np.arange(len(STAR_NAMES) - 1) + 0.5
-    below = norm.cdf((edges - MIDDLE - outputs) / spread)  # (n, 4)
-    return np.diff(below, axis=1, prepend=0.0, append=1.0)
+    "Share of a normal distribution within half a star of each star, cut off at both ends (a truncated normal)."
+    edges = np.arange(len(STAR_NAMES) + 1) - 0.5
+    middle = np.clip(MIDDLE + outputs, 0, len(STAR_NAMES) - 1)  # far outside, every share would be 0
+    shares = np.diff(norm.cdf((edges - middle) / spread), axis=1)
+    return shares / shares.sum(axis=1, keepdims=True)
 
 # %% ../nbs/16_recipes.ipynb #c13c4f71
 def soft_targets(

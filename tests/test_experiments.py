@@ -1,0 +1,403 @@
+"""Curve and ladder: nested rows, no shared text, cells that are kept, and intervals that can be checked."""
+import json
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from matplotlib.figure import Figure
+
+from yelp_tl import experiments
+from yelp_tl.cli import ExperimentOutput, main, parse_options
+from yelp_tl.data import InputError, load_reviews
+from yelp_tl.experiments import (
+    Cell,
+    CurveSettings,
+    LadderSettings,
+    RowSettings,
+    balanced_order,
+    cell_key,
+    check_folder_is_free,
+    curve_cells,
+    curve_table,
+    digits,
+    draw_training_rows,
+    enough_epochs,
+    experiment_command,
+    experiment_folder,
+    from_digits,
+    ladder_cells,
+    ladder_rows,
+    ladder_table,
+    mean_band,
+    network_fingerprint,
+    open_pool,
+    pareto_front,
+    plot_curve,
+    plot_pareto,
+    right_answers,
+    run_cells,
+    run_experiment,
+    write_experiment,
+)
+from yelp_tl.finetuning import TrainingSettings
+from yelp_tl.recipes import Recipe, make_recipes
+from yelp_tl.simulation import write_simulated
+
+
+@dataclass(frozen=True)
+class Command:
+    rows: CurveSettings
+    training: TrainingSettings
+    output: ExperimentOutput
+
+
+CLASSICAL = ("naive_bayes", "logistic_regression")
+SMALL = TrainingSettings(epochs=1, batch_size=8, max_length=32)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A file of reviews, and one of further reviews that repeats some of the first."""
+    folder = tmp_path_factory.mktemp("files")
+    write_simulated(folder / "reviews.csv", 300, "train")
+    write_simulated(folder / "more.csv", 500, "train")  # its first 300 rows are those of the other file
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(files):
+    return {"data": str(files / "reviews.csv"), "n_validation": 30, "n_test": 100}
+
+
+@pytest.fixture(scope="module")
+def curve(rows, tmp_path_factory):
+    settings = CurveSettings(**rows, recipes=CLASSICAL, sizes=(20, 80), seeds=(1, 2, 3))
+    return run_experiment(settings, tmp_path_factory.mktemp("cells"), progress=False)
+
+
+@pytest.fixture(scope="module")
+def ladder(rows, tiny_folder, tmp_path_factory):
+    settings = LadderSettings(**rows, model=str(tiny_folder), n_train=24, seeds=(1, 2),
+                              recipes=("majority", "naive_bayes", "linear_svm", "padded_512", "fine_tuned"))
+    return run_experiment(settings, tmp_path_factory.mktemp("cells"), SMALL, progress=False)
+
+
+# rows
+
+
+def test_training_rows_are_nested_and_never_scored(files, rows):
+    pool = open_pool(RowSettings(**rows, more=str(files / "more.csv")))
+    aside = set(pool.validation["text"][:]) | set(pool.test["text"][:])
+    assert len(pool.validation) == 30 and len(pool.test) == 100
+    for seed in (1, 2):
+        drawn = [draw_training_rows(pool, size, seed)["text"][:] for size in (10, 50, len(pool.rows), 220)]
+        for small, large in zip(drawn, drawn[1:], strict=False):
+            assert large[: len(small)] == small
+        assert aside.isdisjoint(drawn[-1]) and len(set(drawn[-1])) == 220
+    assert drawn[0] != draw_training_rows(pool, 10, 1)["text"][:]
+
+
+def test_further_rows_come_evenly_and_repeat_none(files, rows):
+    pool = open_pool(RowSettings(**rows, more=str(files / "more.csv")))
+    own = len(pool.rows)
+    drawn = draw_training_rows(pool, own + 50, 4)
+    labels = drawn["label"][own:]
+    assert np.bincount(labels, minlength=5).tolist() == [10] * 5
+    first = set(load_reviews(files / "reviews.csv")["text"][:])
+    assert first.isdisjoint(drawn["text"][own:])
+
+
+def test_test_rows_depend_on_their_own_seed_alone(rows):
+    first, again, other = (open_pool(RowSettings(**rows, rows_seed=seed)) for seed in (42, 42, 43))
+    assert first.test["text"][:] == again.test["text"][:] != other.test["text"][:]
+
+
+def test_repeated_and_shared_texts_are_left_out(tmp_path):
+    lines = ["text,label"] + [f"review number {number % 90} is this,{number % 5}" for number in range(100)]
+    (tmp_path / "twice.csv").write_text("\n".join(lines))
+    pool = open_pool(RowSettings(data=str(tmp_path / "twice.csv"), n_validation=5, n_test=15))
+    kept = pool.train.select(pool.rows)["text"][:]
+    assert len(set(kept)) == len(kept) == 80 - pool.left_out
+    assert set(kept).isdisjoint([*pool.validation["text"][:], *pool.test["text"][:]])
+    assert pool.left_out > 0
+
+
+def test_too_few_rows_are_told(files, rows):
+    with pytest.raises(InputError, match="set aside"):
+        open_pool(RowSettings(**rows | {"n_test": 299}))
+    pool = open_pool(RowSettings(**rows))
+    with pytest.raises(InputError, match="at least 5,000 training rows, found 170.*--more"):
+        draw_training_rows(pool, 5000, 1)
+    with pytest.raises(InputError, match="further training rows"):
+        draw_training_rows(open_pool(RowSettings(**rows, more=str(files / "more.csv"))), 5000, 1)
+
+
+def test_a_simulated_training_row_that_is_also_a_test_row_is_refused():
+    pool = open_pool(RowSettings(n_validation=2, n_test=5))
+    forbidden = frozenset(experiments.text_digests(draw_training_rows(pool, 3, 1)).tolist())
+    with pytest.raises(InputError, match="Take another seed"):
+        draw_training_rows(replace(pool, forbidden=forbidden), 3, 1)
+
+
+def test_balanced_order_takes_turns():
+    labels = np.array([0] * 9 + [1] * 5 + [2] * 4 + [3] * 3 + [4] * 8)
+    order = balanced_order(labels, np.random.default_rng(0))
+    assert len(order) == 15 == len(set(order.tolist()))
+    assert all(sorted(labels[order[start : start + 5]]) == [0, 1, 2, 3, 4] for start in (0, 5, 10))
+
+
+# cells
+
+
+def test_a_key_changes_with_all_that_decides(rows, tiny_checkpoint):
+    pool = open_pool(RowSettings(**rows))
+    network = network_fingerprint(tiny_checkpoint)
+    train = draw_training_rows(pool, 20, 1)
+    base = Cell("fine_tuned", make_recipes()["fine_tuned"], 20, 1)
+    other_pool = open_pool(RowSettings(**rows | {"n_test": 99}))
+    keys = [cell_key(base, train, pool, network),
+            cell_key(replace(base, seed=2), train, pool, network),
+            cell_key(replace(base, recipe=replace(base.recipe, loss="corn")), train, pool, network),
+            cell_key(replace(base, recipe=replace(base.recipe, settings=TrainingSettings(epochs=9))), train, pool,
+                     network),
+            cell_key(base, draw_training_rows(pool, 21, 1), pool, network),
+            cell_key(base, train, other_pool, network), cell_key(base, train, pool, "another network")]
+    assert len(set(keys)) == len(keys)
+    # how a recipe is called and described decides nothing
+    assert cell_key(replace(base, name="x", recipe=replace(base.recipe, what="y")), train, pool, network) == keys[0]
+    classical = Cell("naive_bayes", make_recipes()["naive_bayes"], 20, 1)
+    assert cell_key(classical, train, pool, network) == cell_key(classical, train, pool, "another network")
+
+
+def test_finished_cells_are_read_and_an_interrupted_experiment_goes_on(rows, tmp_path, monkeypatch):
+    settings = CurveSettings(**rows, recipes=CLASSICAL, sizes=(20, 80), seeds=(1,))
+    real, calls = experiments.run_recipe, []
+
+    def interrupted(recipe, *rest):
+        calls.append(recipe)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(recipe, *rest)
+
+    monkeypatch.setattr(experiments, "run_recipe", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(settings, tmp_path, progress=False)
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    results = run_experiment(settings, tmp_path, progress=False)
+    assert len(calls) == 3 + 2 and len(results["cells"]) == 4
+    assert run_experiment(settings, tmp_path, progress=False)["cells"] == results["cells"] and len(calls) == 5
+
+
+def test_a_cell_of_another_process_is_left_to_it(rows, tmp_path, capsys):
+    settings = CurveSettings(**rows, recipes=("naive_bayes",), sizes=(20, 80), seeds=(1,))
+    pool, cells = open_pool(settings), curve_cells(settings)
+    key = cell_key(cells[0], draw_training_rows(pool, 20, 1), pool, "")
+    with FileLock(tmp_path / f"{key}.lock"):
+        results = run_experiment(settings, tmp_path, progress=False)
+    assert [cell["n_train"] for cell in results["cells"]] == [80]
+    assert "1 of 2 runs are being made by another process" in capsys.readouterr().err
+    assert len(run_experiment(settings, tmp_path, progress=False)["cells"]) == 2
+
+
+def test_a_cell_keeps_figures_and_no_text(curve, rows):
+    labels = from_digits(curve["labels"])
+    for cell in curve["cells"]:
+        predicted = from_digits(cell["predicted"])
+        assert cell["accuracy"] == pytest.approx((predicted == labels).mean())
+        assert cell["mae"] == pytest.approx(np.abs(predicted - labels).mean())
+        assert cell["epochs"] is None and cell["tokens_computed"] is None
+    words = json.dumps(curve)
+    assert not any(text[:30] in words for text in load_reviews(rows["data"])["text"][:])
+    assert "/" not in "".join(curve["settings"]["data"] + curve["command"])
+
+
+def test_probabilities_are_kept_beside_the_cell(rows, tmp_path):
+    settings = CurveSettings(**rows, recipes=("logistic_regression",), sizes=(80,), seeds=(1,))
+    cell, = run_experiment(settings, tmp_path, progress=False)["cells"]
+    with np.load(tmp_path / f"{cell['key']}.npz", allow_pickle=False) as kept:
+        assert kept["validation"].shape == (30, 5) and digits(kept["test"].argmax(axis=1)) == cell["predicted"]
+
+
+def test_a_machine_without_probabilities_has_no_log_loss(ladder):
+    for cell in ladder["cells"]:
+        assert (cell["log_loss"] is None) == (cell["recipe"] == "linear_svm")
+
+
+# which runs
+
+
+def test_small_sizes_get_enough_steps():
+    settings = CurveSettings(recipes=("naive_bayes", "fine_tuned"), sizes=(60, 1000, 4000), seeds=(1, 2))
+    cells = curve_cells(settings)
+    assert len(cells) == 12 and [cell.seed for cell in cells] == [1] * 6 + [2] * 6
+    for cell in cells:
+        if cell.recipe.kind == "network":
+            batch, epochs = cell.recipe.settings.batch_size, cell.recipe.settings.epochs
+            steps = -(-cell.n_train // batch)
+            assert epochs * steps >= 375 and (epochs == 3 or (epochs - 1) * steps < 375)
+    accumulating = Recipe("x", settings=TrainingSettings(batch_size=8, accumulation=2))
+    assert enough_epochs(accumulating, 160, 375, 3).settings.epochs == 38  # ten steps an epoch
+
+
+def test_a_slow_recipe_takes_one_seed(ladder):
+    count = {name: sum(cell["recipe"] == name for cell in ladder["cells"]) for name in ladder["what"]}
+    assert count == {"majority": 2, "naive_bayes": 2, "linear_svm": 2, "padded_512": 1, "fine_tuned": 2}
+    assert len(ladder_cells(LadderSettings(recipes=("padded_512",), seeds=(5, 6)))) == 1
+
+
+@pytest.mark.parametrize("options", [
+    {"recipes": ("bayes",)}, {"recipes": ()}, {"seeds": ()}, {"seeds": (1, 1)}, {"seeds": (-1,)}, {"n_test": 0},
+    {"n_validation": 1}, {"rows_seed": -1}, {"sizes": ()}, {"sizes": (2, 60)}, {"sizes": (60, 30)},
+    {"sizes": (60, 60)}, {"least_steps": 0}, {"least_epochs": 0}])
+def test_settings_check_themselves(options):
+    with pytest.raises(InputError, match="expected"):
+        CurveSettings(**options)
+    with pytest.raises(InputError, match="expected"):
+        LadderSettings(n_train=4)
+
+
+def test_the_command_makes_the_same_settings(rows, files):
+    settings = CurveSettings(**rows, more=str(files / "more.csv"), sizes=(20, 40), seeds=(7,))
+    training = TrainingSettings(epochs=2, attention_dropout=True, fused_optimizer=False)
+    words = experiment_command(settings, training).split()
+    assert words[:2] == ["yelp_tl", "curve"] and "reviews.csv" in words
+
+    default = Command(CurveSettings(), TrainingSettings(), ExperimentOutput())
+    parsed = parse_options(Command, "curve", words[2:], default)
+    assert parsed.training == training
+    assert asdict(parsed.rows) | {"data": "", "more": ""} == asdict(settings) | {"data": "", "more": ""}
+
+
+# figures
+
+
+def test_the_band_equals_a_plain_bootstrap():
+    rng = np.random.default_rng(3)
+    right = rng.random((4, 300)) < rng.normal(0.55, 0.03, (4, 1))
+    mean, low, high = mean_band(right, seed=1)
+    draws = [right[np.ix_(rng.integers(4, size=4), rng.integers(300, size=300))].mean() for _ in range(4000)]
+    assert mean == right.mean()
+    assert (low, high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.006)
+
+
+def test_the_band_of_one_seed_is_wilsons():
+    from statsmodels.stats.proportion import proportion_confint
+
+    right = np.array([[1] * 60 + [0] * 40])
+    assert mean_band(right, seed=1) == pytest.approx((0.6, *proportion_confint(60, 100, method="wilson")))
+
+
+def test_right_answers_come_in_the_order_of_the_seeds(curve):
+    shuffled = curve | {"cells": curve["cells"][::-1]}
+    right = right_answers(curve, "naive_bayes", 80)
+    assert right.shape == (3, 100) and np.array_equal(right, right_answers(shuffled, "naive_bayes", 80))
+    by_seed = {cell["seed"]: cell["accuracy"] for cell in curve["cells"]
+               if cell["recipe"] == "naive_bayes" and cell["n_train"] == 80}
+    assert right.mean(axis=1).tolist() == pytest.approx([by_seed[1], by_seed[2], by_seed[3]])
+    assert right_answers(curve, "naive_bayes", 999).shape == (0, 100)
+
+
+def test_tables_show_every_cell_once(curve, ladder):
+    table = curve_table(curve).splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:4]] == ["20", "80"] and "simulated" not in table[-1]
+    rows = ladder_rows(ladder)
+    assert [row["recipe"] for row in rows] == list(ladder["what"])
+    for row, line in zip(rows, ladder_table(ladder).splitlines()[2:], strict=False):
+        assert f"{row['accuracy']:.3f}" in line and f"--recipes {row['recipe']}" in line
+        assert line.count("|") == 12
+    fewer = curve | {"cells": [cell for cell in curve["cells"] if not (cell["seed"] == 3 and cell["n_train"] == 80)]}
+    assert "(2 seeds)" in curve_table(fewer)
+
+
+def test_nothing_on_the_front_is_dominated():
+    rng = np.random.default_rng(5)
+    for _ in range(50):
+        rows = [{"recipe": str(number), "accuracy": round(rng.random(), 1), "cpu_minutes": int(rng.integers(1, 6))}
+                for number in range(8)]
+
+        def dominated(row, rows=rows):
+            return any(other["accuracy"] >= row["accuracy"] and other["cpu_minutes"] <= row["cpu_minutes"]
+                       and (other["accuracy"], -other["cpu_minutes"]) != (row["accuracy"], -row["cpu_minutes"])
+                       for other in rows)
+
+        front = pareto_front(rows)
+        best = {(row["accuracy"], row["cpu_minutes"]) for row in rows if not dominated(row)}
+        assert {(row["accuracy"], row["cpu_minutes"]) for row in rows if row["recipe"] in front} == best
+
+
+def test_plots_take_and_return_their_axes(curve, ladder):
+    axes = Figure().subplots()
+    assert plot_curve(curve, axes) is axes and len(axes.lines) == 2
+    assert axes.lines[0].get_ydata()[1] == pytest.approx(right_answers(curve, "naive_bayes", 80).mean())
+    other = Figure().subplots()
+    assert plot_pareto(ladder_rows(ladder), other) is other
+    assert {text.get_text() for text in other.texts} >= {"majority", "Naive Bayes", "fine-tuned"}
+
+
+# folders and the command
+
+
+def test_a_result_is_written_and_another_one_is_not_overwritten(curve, rows, tmp_path):
+    settings = CurveSettings(**rows, recipes=CLASSICAL, sizes=(20, 80), seeds=(1, 2, 3))
+    folder = tmp_path / "made"
+    assert write_experiment(curve, folder) == curve_table(curve)
+    assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(curve))
+    assert b"<svg" in (folder / "plot.svg").read_bytes()
+    check_folder_is_free(settings, folder)
+    check_folder_is_free(settings, tmp_path / "new")
+    for other in (replace(settings, seeds=(1,)), LadderSettings()):
+        with pytest.raises(InputError, match="found something else"):
+            check_folder_is_free(other, folder)
+    with pytest.raises(InputError, match="found something else"):
+        check_folder_is_free(settings, folder, TrainingSettings(epochs=9))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("x")
+    with pytest.raises(InputError, match="found something else"):
+        check_folder_is_free(settings, tmp_path / "notes")
+    assert experiment_folder(settings) != experiment_folder(settings, TrainingSettings(epochs=9))
+
+
+def test_the_commands_run_and_go_on(rows, tiny_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["curve", "--data", rows["data"], "--recipes", "naive_bayes", "--sizes", "20", "80", "--seeds", "1",
+             "--n-validation", "30", "--n-test", "100"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "| 80 |" in shown and "results: runs" in shown
+    assert main([*words, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["cells"]) == 2
+    assert main(["ladder", "--data", rows["data"], "--recipes", "head_only", "--seeds", "1", "--n-validation", "30",
+                 "--n-test", "20", "--n-train", "16", "--epochs", "1", "--max-length", "16", "--model",
+                 str(tiny_folder), "--out", "here"]) == 0
+    assert "head only" in capsys.readouterr().out and (tmp_path / "here" / "plot.svg").exists()
+    assert main([*words, "--out", "here"]) == 2
+    assert "found something else" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["curve", "--data", "missing.csv"], "missing.csv"), (["ladder", "--recipes", "bayes"], "expected some of"),
+    (["curve", "--sizes", "60", "20"], "growing numbers"), (["ladder", "--seeds", "1", "1"], "different numbers")])
+def test_bad_input_is_one_line_and_exit_code_two(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error and "Traceback" not in error and not (tmp_path / "runs").exists()
+
+
+def test_an_interruption_can_be_resumed_with_the_same_command(rows, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(experiments, "run_recipe", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert main(["curve", "--data", rows["data"], "--sizes", "20", "--seeds", "1", "--n-validation", "30",
+                 "--n-test", "100", "--recipes", "naive_bayes"]) == 75
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_progress_counts_work_and_not_cells(rows, tmp_path, capsys):
+    settings = CurveSettings(**rows, recipes=("naive_bayes",), sizes=(20, 80), seeds=(1,))
+    cells = curve_cells(settings)
+    run_cells(cells, open_pool(settings), None, tmp_path, "curve")
+    shown = capsys.readouterr().err
+    assert "curve 2/2: naive_bayes, 80 rows, seed 1" in shown and "left" in shown
+    costs = {name: Cell(name, recipe, 1000, 1).cost for name, recipe in make_recipes().items()}
+    assert costs["majority"] < costs["frozen_features"] < costs["head_only"] < costs["fine_tuned"] < costs["padded_512"]

@@ -1,0 +1,349 @@
+"""Recipes: every loss against a plain loop, what is trained and what stays, and costs that are counted right."""
+import builtins
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import truncnorm
+from torch.nn import functional
+
+from yelp_tl.data import InputError, example_reviews, split_reviews
+from yelp_tl.finetuning import TrainingSettings, fine_tune
+from yelp_tl.recipes import (
+    LADDER,
+    LOSSES,
+    ORDINAL,
+    RECIPE_NAMES,
+    TRAINED,
+    Recipe,
+    add_lora,
+    build_network,
+    corn_loss,
+    corn_probabilities,
+    encoder_layers,
+    head_names,
+    layer_depths,
+    layerwise_optimizer,
+    make_recipes,
+    memory_watched,
+    regression_loss,
+    regression_probabilities,
+    run_recipe,
+    soft_label_loss,
+    soft_targets,
+    star_probabilities,
+    train_network,
+)
+
+SMALL = TrainingSettings(epochs=1, learning_rate=1e-3, batch_size=8, max_length=48)
+some_logits = st.integers(1, 12).flatmap(lambda rows: st.tuples(
+    st.lists(st.lists(st.floats(-20, 20, width=32), min_size=4, max_size=4), min_size=rows, max_size=rows),
+    st.lists(st.integers(0, 4), min_size=rows, max_size=rows)))
+
+
+@pytest.fixture(scope="module")
+def split():
+    return split_reviews(example_reviews(), n_train=30, n_validation=10, n_test=20, seed=1)
+
+
+# losses
+
+
+def plain_corn_loss(logits, labels):
+    """Question by question, as the paper's text tells it."""
+    total, asked = 0.0, 0
+    for question in range(4):
+        reached = [row for row, label in enumerate(labels) if label > question - 1]
+        for row in reached:
+            sure = 1 / (1 + np.exp(-np.float64(logits[row][question])))
+            yes = labels[row] > question
+            total -= np.log(max(sure if yes else 1 - sure, 1e-300))
+            asked += 1
+    return total / asked
+
+
+@given(some_logits)
+def test_corn_loss_equals_the_plain_loop(drawn):
+    logits, labels = drawn
+    found = corn_loss(torch.tensor(logits, dtype=torch.float64), torch.tensor(labels))
+    assert found.item() == pytest.approx(plain_corn_loss(logits, labels), rel=1e-6, abs=1e-8)
+
+
+@given(some_logits)
+def test_corn_probabilities_equal_the_plain_products(drawn):
+    logits = np.array(drawn[0])
+    answers = 1 / (1 + np.exp(-logits))
+    for row, found in enumerate(corn_probabilities(logits)):
+        at_least = [1.0]
+        for answer in answers[row]:
+            at_least.append(at_least[-1] * answer)
+        assert found == pytest.approx([at_least[k] - (at_least[k + 1] if k < 4 else 0) for k in range(5)], abs=1e-12)
+        assert (found >= 0).all() and found.sum() == pytest.approx(1)
+
+
+def test_corn_never_has_more_than_three_likelier_than_more_than_two():
+    rng = np.random.default_rng(0)
+    beyond = 1 - np.cumsum(corn_probabilities(rng.normal(0, 5, (500, 4))), axis=1)
+    assert (np.diff(beyond, axis=1) <= 1e-12).all()
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.8, 3.0])
+def test_regression_probabilities_are_areas_under_the_curve(spread):
+    rng = np.random.default_rng(1)
+    outputs = rng.normal(0, 2, (50, 1))
+    for row, found in zip(outputs, regression_probabilities(outputs, spread), strict=True):
+        drawn = np.round(rng.normal(np.clip(2 + row[0], 0, 4), spread, 60_000))
+        drawn = drawn[(drawn >= 0) & (drawn <= 4)].astype(int)  # beyond one or five stars: drawn anew
+        assert found == pytest.approx(np.bincount(drawn, minlength=5) / len(drawn), abs=0.02)
+    a, b = -2.8 / spread, 2.2 / spread
+    expected = truncnorm(a, b, loc=2.3, scale=spread).cdf([0.5, 1.5, 2.5, 3.5, 4.5])
+    assert regression_probabilities(np.array([[0.3]]), spread)[0] == pytest.approx(np.diff(expected, prepend=0))
+
+
+def test_the_likeliest_star_of_a_regression_is_the_nearest():
+    outputs = np.linspace(-4, 4, 161)[:, None] + 0.01
+    nearest = np.clip(np.round(2 + outputs[:, 0]), 0, 4)
+    assert regression_probabilities(outputs, 0.6).argmax(axis=1).tolist() == nearest.tolist()
+
+
+def test_regression_loss_is_the_mean_squared_error():
+    outputs, labels = torch.tensor([[0.5], [-2.0], [1.0]]), torch.tensor([2, 1, 4])
+    assert regression_loss(outputs, labels).item() == pytest.approx((0.25 + 1 + 1) / 3)
+
+
+def test_soft_labels_fall_with_distance_and_their_loss_is_smallest_at_the_target():
+    for label in range(5):
+        target = soft_targets(torch.tensor([label]))[0]
+        order = sorted(range(5), key=lambda star: abs(star - label))
+        assert all(target[near] >= target[far] for near, far in zip(order, order[1:], strict=False))
+        labels = torch.tensor([label])
+        best = soft_label_loss(target.log()[None], labels)
+        for other in torch.randn(20, 1, 5, generator=torch.Generator().manual_seed(0)):
+            assert soft_label_loss(other, labels) > best
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_pulls_the_outputs_to_the_label(loss):
+    """Gradient descent on the outputs alone ends at the right star."""
+    from yelp_tl.recipes import batch_loss
+
+    labels = torch.arange(5)
+    outputs = torch.zeros(5, LOSSES[loss], requires_grad=True)
+    optimizer = torch.optim.Adam([outputs], lr=0.2)
+    for _ in range(200):
+        optimizer.zero_grad()
+        batch_loss(loss)(type("Outputs", (), {"logits": outputs}), labels, num_items_in_batch=5).backward()
+        optimizer.step()
+    assert star_probabilities(loss, outputs.detach().numpy(), 0.5).argmax(axis=1).tolist() == labels.tolist()
+
+
+def test_a_network_with_a_sure_head_is_not_hurt_by_large_outputs():
+    for loss, count in LOSSES.items():
+        made = star_probabilities(loss, np.full((2, count), 1e4, dtype=np.float32))
+        assert np.isfinite(made).all() and made.sum(axis=1) == pytest.approx([1, 1])
+
+
+# what is trained
+
+
+@pytest.mark.parametrize("trained", TRAINED)
+def test_only_the_part_that_should_change_changes(tiny_checkpoint, split, trained):
+    recipe = Recipe(trained, settings=SMALL, trained=trained)
+    before = {name: weight.detach().clone() for name, weight in build_network(recipe, tiny_checkpoint, 3)
+              .named_parameters()}
+    after = dict(train_network(recipe, tiny_checkpoint, split.train, 3, progress=False).model.named_parameters())
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    expected = {
+        "all": lambda name: True, "head": lambda name: "pooler" in name or "classifier" in name,
+        "last_two_layers": lambda name: "pooler" in name or "classifier" in name or ".layer." in name,
+        "lora": lambda name: "lora_" in name or "modules_to_save" in name}[trained]
+    allowed = {name for name in before if expected(name)}
+    assert changed <= allowed
+    # the embedding of padding, and of words that do not occur, gets no gradient
+    assert {name for name in allowed - changed if "embeddings" not in name} <= {
+        name for name in before if "key.bias" in name}  # adding the same to all keys changes no attention
+    if trained != "all":
+        assert any("embeddings" in name for name in set(before) - changed)
+
+
+def test_last_two_layers_leave_a_third_one_alone(tmp_path):
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from yelp_tl.recipes import freeze
+
+    model = BertForSequenceClassification(BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32, num_labels=5))
+    freeze(model, "last_two_layers")
+    free = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert not any(".layer.0." in name or "embeddings" in name for name in free)
+    assert all(any(f".layer.{number}." in name for name in free) for number in (1, 2))
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert"])
+def test_parts_of_both_networks_are_found(kind):
+    from transformers import (
+        BertConfig,
+        BertForSequenceClassification,
+        DistilBertConfig,
+        DistilBertForSequenceClassification,
+    )
+
+    if kind == "bert":
+        model = BertForSequenceClassification(BertConfig(
+            vocab_size=50, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32))
+    else:
+        model = DistilBertForSequenceClassification(DistilBertConfig(
+            vocab_size=50, dim=16, n_layers=3, n_heads=2, hidden_dim=32))
+    assert len(encoder_layers(model)) == 3
+    depths = layer_depths(model)
+    assert {depths[name] for name in head_names(model)} == {0}
+    assert {depth for name, depth in depths.items() if "embeddings" in name} == {4}
+    for number in range(3):
+        assert {depth for name, depth in depths.items() if f"layer.{number}." in name} == {3 - number}
+    with_lora = add_lora(model)
+    free = {name for name, weight in with_lora.named_parameters() if weight.requires_grad}
+    assert sum("lora_A" in name for name in free) == 6 and any("classifier" in name for name in free)
+
+
+def test_rates_fall_with_depth_and_only_matrices_decay(tiny_checkpoint):
+    model = build_network(Recipe("all"), tiny_checkpoint, 1)
+    settings = TrainingSettings(learning_rate=1e-3, weight_decay=0.1)
+    optimizer = layerwise_optimizer(model, settings, 0.5)
+    rates = {id(weight): (group["lr"], group["weight_decay"]) for group in optimizer.param_groups
+             for weight in group["params"]}
+    assert len(rates) == len(list(model.parameters()))
+    depths = layer_depths(model)
+    for name, weight in model.named_parameters():
+        assert rates[id(weight)] == pytest.approx((1e-3 * 0.5 ** depths[name], 0.1 if weight.ndim > 1 else 0.0))
+
+
+def test_layer_decay_reaches_the_training(tiny_checkpoint, split):
+    def moved(decay):
+        recipe = Recipe("decay", settings=SMALL, layer_decay=decay)
+        start = build_network(recipe, tiny_checkpoint, 3)
+        end = train_network(recipe, tiny_checkpoint, split.train, 3, progress=False).model
+        name = "bert.embeddings.word_embeddings.weight"
+        return (start.get_parameter(name) - end.get_parameter(name)).abs().sum().item()
+
+    assert moved(0.1) < 0.05 * moved(1.0)
+
+
+def test_random_weights_are_those_of_a_new_network(tiny_checkpoint):
+    told, new = (build_network(Recipe("x", pretrained=pretrained), tiny_checkpoint, 5) for pretrained in (True, False))
+    name = "bert.embeddings.word_embeddings.weight"
+    assert not torch.equal(told.get_parameter(name), new.get_parameter(name))
+    assert new.get_parameter(name).std().item() == pytest.approx(new.config.initializer_range, rel=0.1)
+    again = build_network(Recipe("x", pretrained=False), tiny_checkpoint, 5)
+    assert torch.equal(new.get_parameter(name), again.get_parameter(name))
+
+
+def test_mean_pooling_ignores_padding(tiny_checkpoint):
+    model = build_network(Recipe("mean", pooling="mean"), tiny_checkpoint, 1).eval()
+    ids = torch.tensor([[2, 7, 8, 3]])
+    padded = functional.pad(ids, (0, 5))
+    mask = torch.tensor([[1] * 4 + [0] * 5])
+    with torch.no_grad():
+        alone = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+        assert torch.allclose(alone, model(input_ids=padded, attention_mask=mask).logits, atol=1e-6)
+        hidden = model.body(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
+        assert torch.allclose(alone[0], model.head(hidden.mean(0)), atol=1e-6)
+
+
+def test_building_leaves_the_random_state_alone(tiny_checkpoint):
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    build_network(Recipe("x", pretrained=False, pooling="mean"), tiny_checkpoint, 5)
+    assert torch.equal(torch.rand(3), expected)
+
+
+# runs
+
+
+def test_the_default_recipe_is_fine_tune(tiny_checkpoint, split):
+    """The recipe fine_tuned and the function fine_tune end at the same weights."""
+    ours = train_network(make_recipes(SMALL)["fine_tuned"], tiny_checkpoint, split.train, 3, progress=False)
+    theirs = fine_tune(tiny_checkpoint, split.train, SMALL, 3, progress=False)
+    for (name, weight), other in zip(ours.model.named_parameters(), theirs.model.parameters(), strict=True):
+        assert torch.equal(weight, other), name
+    assert ours.losses == theirs.step_losses and ours.tokens == theirs.tokens_computed
+
+
+@pytest.mark.parametrize("name", RECIPE_NAMES)
+def test_every_recipe_runs_and_counts_its_costs(tiny_checkpoint, split, name):
+    recipe = make_recipes(SMALL)[name]
+    run = run_recipe(recipe, tiny_checkpoint, split, 3, progress=False)
+    assert run.validation.shape == (10, 5) and run.test.shape == (20, 5)
+    assert run.test.sum(axis=1) == pytest.approx(np.ones(20), abs=1e-5) and (run.test >= 0).all()
+    assert run.costs["rows_predicted"] == 30 and run.costs["fit_seconds"] >= 0 and run.costs["cpu_seconds"] > 0
+    network = recipe.kind == "network"
+    assert bool(run.losses) == network
+    assert (run.costs["tokens_computed"] is None) == (recipe.kind not in ("network", "frozen_features"))
+    if network:
+        assert len(run.losses) == 4 * recipe.settings.epochs and run.costs["parameters_trained"] > 0
+
+
+def test_padding_costs_tokens(tiny_checkpoint, split):
+    wide = replace(SMALL, max_length=128)
+    tokens = {name: run_recipe(make_recipes(wide)[name], tiny_checkpoint, split, 3, progress=False)
+              .costs["tokens_computed"] for name in ("padded_512", "longest", "grouped")}
+    assert tokens["padded_512"] == 30 * 128
+    assert tokens["grouped"] <= tokens["longest"] < tokens["padded_512"]
+
+
+def test_a_run_repeats_bit_for_bit(tiny_checkpoint, split):
+    recipe = Recipe("corn", loss="corn", settings=SMALL, pooling="mean", layer_decay=0.9)
+    first, second, other = (run_recipe(recipe, tiny_checkpoint, split, seed, progress=False) for seed in (3, 3, 4))
+    assert np.array_equal(first.test, second.test) and first.losses == second.losses
+    assert not np.array_equal(first.test, other.test)
+
+
+def test_the_spread_of_a_regression_is_the_error_on_validation_rows(tiny_checkpoint, split):
+    recipe = Recipe("regression", loss="regression", settings=SMALL)
+    run = run_recipe(recipe, tiny_checkpoint, split, 3, progress=False)
+    outputs = train_network(recipe, tiny_checkpoint, split.train, 3, progress=False).outputs(
+        split.validation["text"][:])
+    spread = np.sqrt(np.mean((outputs[:, 0] + 2 - np.array(split.validation["label"][:])) ** 2))
+    assert run.validation == pytest.approx(regression_probabilities(outputs, spread), abs=1e-5)
+    with pytest.raises(InputError, match="needs validation rows"):
+        run_recipe(recipe, tiny_checkpoint, replace(split, validation=split.validation.select([])), 3, progress=False)
+
+
+# checks
+
+
+@pytest.mark.parametrize("options", [{"kind": "svm"}, {"loss": "corm"}, {"trained": "some"}, {"pooling": "max"},
+                                     {"layer_decay": 0.0}, {"layer_decay": 1.1}])
+def test_a_recipe_checks_itself(options):
+    with pytest.raises(InputError, match="expected"):
+        Recipe("x", **options)
+
+
+def test_lora_without_peft_says_what_to_install(tiny_checkpoint, monkeypatch):
+    real = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", lambda name, *rest, **more: (_ for _ in ()).throw(ImportError(name))
+                        if name == "peft" else real(name, *rest, **more))
+    with pytest.raises(InputError, match=r'pip install "yelp_tl\[evidence\]"'):
+        build_network(Recipe("x", trained="lora"), tiny_checkpoint, 1)
+
+
+def test_the_ladder_holds_what_it_should():
+    recipes = make_recipes()
+    assert set(LADDER) | set(ORDINAL) == set(recipes)
+    assert recipes["fine_tuned"].settings == TrainingSettings()
+    assert recipes["padded_512"].settings.padding == "max_length" and recipes["padded_512"].one_seed
+    assert {recipes[name].loss for name in ORDINAL} == set(LOSSES)
+
+
+def test_memory_is_watched_until_the_end():
+    with memory_watched(0.001) as peak:
+        start = peak()
+        block = np.ones(30_000_000)
+        held = peak()
+        while peak() < start + 200_000_000:  # the watcher looks every millisecond
+            held = peak()
+        del block
+        assert peak() >= start + 200_000_000 >= held or peak() >= held
