@@ -1,13 +1,34 @@
 """What every test shares: no network, one thread, a tiny checkpoint."""
 import os
 
-# before any library reads them
+# before any library reads them; one thread, because two processes run tests side by side
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import gc
+
 import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fast_garbage_collection():
+    """The Trainer collects garbage at every start, which takes longer than a tiny run; leave the libraries out."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def on_the_cpu(monkeypatch):
+    """The same device on every machine, so that weights can be compared bit by bit."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The bench: the same rows and steps for every recipe, ratios by hand, and a process left as it was."""
 import ctypes
-import gc
 import json
 import random
 import threading
@@ -37,20 +36,7 @@ from yelp_tl.pretrained import find_checkpoint, make_tiny_checkpoint
 
 SMALL = {"repetitions": 2, "steps": 3, "scored": 9, "batch_size": 4, "max_length": 256}
 
-
-@pytest.fixture(scope="module", autouse=True)
-def fast_garbage_collection():
-    """Every run collects garbage, which takes longer than these runs; leave the libraries out."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def on_the_cpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 
 @pytest.fixture(scope="module")

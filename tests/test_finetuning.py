@@ -1,6 +1,5 @@
 """Fine-tuning: the Trainer's faults shown and mended, the same run twice, and predictions checked by hand."""
 import dataclasses
-import gc
 import json
 import math
 import random
@@ -55,23 +54,7 @@ WIDTH = 24
 ROWS = 21  # 2 batches of 8 and one of 5: not divisible
 SETTINGS = TrainingSettings(epochs=3, batch_size=8, learning_rate=1e-3, max_length=WIDTH, precision="fp32")
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*pin_memory.*")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fast_garbage_collection():
-    """The Trainer collects garbage at every start, which takes longer than these runs; leave the libraries out."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def on_the_cpu(monkeypatch):
-    """The same device on every machine, so that weights can be compared bit by bit."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+pytestmark = [pytest.mark.filterwarnings("ignore:.*pin_memory.*"), pytest.mark.usefixtures("on_the_cpu")]
 
 
 @pytest.fixture(scope="module")

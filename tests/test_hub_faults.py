@@ -267,35 +267,37 @@ def test_a_proxy_is_used_and_may_want_a_password(client, server, tmp_path):
     assert "could not be reached" in message  # the proxy is gone
 
 
-def run_preset(server, home: Path, *options: str) -> tuple[dict, subprocess.CompletedProcess]:
-    """The command of the lecture's experiment, with the local Hub and an empty cache."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "yelp_tl.cli", "compare", "--preset", "lecture", "--out", str(home / "run"), "--json",
-         *options], capture_output=True, text=True, timeout=900,
-        env=clean | {"HF_HOME": str(home), "HF_ENDPOINT": server.endpoint, "HF_HUB_DISABLE_TELEMETRY": "1"})
-    return (json.loads(done.stdout) if done.returncode == 0 else {}), done
+def preset(run: Path, *options: str) -> list[str]:
+    """The command of the lecture's experiment."""
+    return ["compare", "--preset", "lecture", "--out", str(run), "--json", *options]
 
 
-def test_the_preset_runs_end_to_end(server, tmp_path):
-    results, done = run_preset(server, tmp_path, "--n-train", "24", "--n-test", "20", "--epochs", "1",
-                               "--models", "naive_bayes", "fine_tuned")
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_the_preset_runs_end_to_end(client, tmp_path):
+    run = tmp_path / "run"
+    words = preset(run, "--n-train", "24", "--n-test", "20", "--epochs", "1", "--models", "naive_bayes", "fine_tuned")
+    answer = client.ask("yelp_tl.cli:main", words, cache=tmp_path / "cache")
+    assert (answer["error"], answer["result"]) == (None, 0), answer["printed"][-2000:]
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     assert results["command"].startswith("yelp_tl compare --data hub")
     assert results["data"]["source"] == [HUB_REVIEWS.name]
     assert results["data"]["revision_or_sha256"] == [HUB_REVIEWS.commit] and not results["data"]["simulated"]
     assert set(results["models"]) == {"naive_bayes", "fine_tuned"}
-    rows = pq.read_table(tmp_path / "run" / "predictions.parquet")["row"].to_pylist()
+    rows = pq.read_table(run / "predictions.parquet")["row"].to_pylist()
     assert rows == np.random.default_rng(42).permutation(80)[:20].tolist()
 
 
 @pytest.mark.slow
 def test_the_preset_with_its_own_numbers(tmp_path):
-    """1,000 and 1,000 rows, three epochs, five models; only the network is a tiny one."""
+    """As a user runs it: 1,000 and 1,000 rows, three epochs, five models; only the network is a tiny one."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     with LocalHub(redirect=True) as running:
         add_lecture(running, tmp_path / "repositories", 1200, 1100, minilm="none")
-        results, done = run_preset(running, tmp_path)
+        done = subprocess.run(
+            [sys.executable, "-m", "yelp_tl.cli", *preset(tmp_path / "run")],
+            capture_output=True, text=True, timeout=900,
+            env=clean | {"HF_HOME": str(tmp_path), "HF_ENDPOINT": running.endpoint, "HF_HUB_DISABLE_TELEMETRY": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
+    results = json.loads(done.stdout)
     assert (results["data"]["n_train"], results["data"]["n_validation"], results["data"]["n_test"]) == (1000, 0, 1000)
     assert len(results["models"]["fine_tuned"]["epochs"]) == 3 and len(results["models"]) == 5
     rows = pq.read_table(tmp_path / "run" / "predictions.parquet")["row"].to_pylist()

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 import yelp_tl.comparison as comparison
 import yelp_tl.finetuning as finetuning
@@ -180,7 +181,13 @@ def files_of_checkpoint(folder):
     return {path.name for path in (folder / "checkpoints" / "checkpoint-2").iterdir()}
 
 
-LOADED = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "config.json"]
+# each file that a resumed training reads, with the error by which its library refuses a pickle in its place
+WEIGHTS_ONLY = (pickle.UnpicklingError, "Weights only load failed")
+LOADED = {
+    "model.safetensors": (SafetensorError, "header"),
+    "optimizer.pt": WEIGHTS_ONLY, "scheduler.pt": WEIGHTS_ONLY, "rng_state.pth": WEIGHTS_ONLY,
+    "trainer_state.json": (UnicodeDecodeError, "utf-8"), "config.json": (UnicodeDecodeError, "utf-8"),
+}
 NOT_LOADED = ["training_args.bin", "pytorch_model.bin", "tokenizer.json", "README.md"]
 
 
@@ -198,7 +205,8 @@ def test_a_pickle_in_a_checkpoint_is_refused(name, planted, stopped, tiny_folder
     shutil.copytree(stopped[0], folder)
     assert name in files_of_checkpoint(folder)
     (folder / "checkpoints" / "checkpoint-2" / name).write_bytes(content)
-    with pytest.raises(Exception):  # noqa: B017 - each library has its own
+    error, said = LOADED[name]
+    with pytest.raises(error, match=said):
         resume_from(folder, stopped, tiny_folder, monkeypatch)
     assert not mark.exists()
 
@@ -209,7 +217,8 @@ def test_only_a_pickle_as_weights_of_a_checkpoint_is_refused(planted, stopped, t
     shutil.copytree(stopped[0], folder)
     (folder / "checkpoints" / "checkpoint-2" / "model.safetensors").unlink()
     (folder / "checkpoints" / "checkpoint-2" / "pytorch_model.bin").write_bytes(content)
-    with pytest.raises(Exception):  # noqa: B017 - each library has its own
+    error, said = WEIGHTS_ONLY
+    with pytest.raises(error, match=said):
         resume_from(folder, stopped, tiny_folder, monkeypatch)
     assert not mark.exists()
 
