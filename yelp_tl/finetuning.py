@@ -6,12 +6,12 @@
 __all__ = ['SAVE_SECONDS', 'choose_device', 'describe_device', 'choose_precision', 'TrainingSettings', 'build_classifier',
            'open_network', 'belongs_to_head', 'mean_loss', 'ReviewTrainer', 'process_number', 'process_count',
            'join_processes', 'check_share', 'share_bytes', 'share_json', 'share_rows', 'gather_arrays', 'BatchShare',
-           'EpochLoader', 'run_batches', 'score_shares', 'gather_random_states', 'SaveError', 'write_whole',
-           'read_manifest', 'training_arguments', 'ProgressBar', 'RunLog', 'Stopwatch', 'RegularSave', 'watchers',
-           'memory_kept', 'first_token_only', 'FineTuned', 'epoch_records', 'training_tokens', 'check_length',
-           'tell_truncated', 'checkpoint_folders', 'describe_training', 'newest_checkpoint', 'choose_start',
-           'sort_by_length', 'make_trainer', 'fine_tune', 'train_plain', 'run_network', 'predict_probabilities',
-           'save_classifier', 'load_classifier', 'mean_of_tokens', 'frozen_features', 'fit_on_features']
+           'run_batches', 'score_shares', 'gather_random_states', 'SaveError', 'write_whole', 'read_manifest',
+           'training_arguments', 'ProgressBar', 'RunLog', 'Stopwatch', 'RegularSave', 'watchers', 'memory_kept',
+           'first_token_only', 'FineTuned', 'epoch_records', 'training_tokens', 'check_length', 'tell_truncated',
+           'checkpoint_folders', 'describe_training', 'newest_checkpoint', 'choose_start', 'sort_by_length',
+           'make_trainer', 'fine_tune', 'train_plain', 'run_network', 'predict_probabilities', 'save_classifier',
+           'load_classifier', 'mean_of_tokens', 'frozen_features', 'fit_on_features']
 
 # %% ../nbs/09_finetuning.ipynb #11edaede
 import atexit
@@ -256,7 +256,7 @@ class ReviewTrainer(Trainer):
         "Batches in the sampler's order; each process gets its share of every batch."
         batch_size = self.args.per_device_train_batch_size * self.args.world_size
         share = BatchShare(self.sampler, batch_size, self.args.process_index, self.args.world_size)
-        return EpochLoader(self.train_dataset, batch_sampler=share, pin_memory=self.args.dataloader_pin_memory,
+        return _EpochLoader(self.train_dataset, batch_sampler=share, pin_memory=self.args.dataloader_pin_memory,
                            collate_fn=self.collate_share)
 
     def collate_share(self, rows: list[dict]) -> dict[str, torch.Tensor]:
@@ -421,7 +421,7 @@ class BatchShare(Sampler[list[int]]):
             yield order[start : start + self.batch_size][self.number :: self.count]
 
 
-class EpochLoader(DataLoader):
+class _EpochLoader(DataLoader):
     "A loader that passes the number of the epoch on to its sampler."
 
     def set_epoch(self, epoch: int) -> None:
