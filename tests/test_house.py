@@ -14,6 +14,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from site_check import Site, directives, list_faults, lost_words
 
 HOUSE = Path(__file__).resolve().parent.parent
 MODULES = sorted(path for path in (HOUSE / "yelp_tl").glob("*.py") if not path.name.startswith("_"))
@@ -27,6 +28,7 @@ TEST_LINE = (
     'python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e ".[dev,offline]"'
     " && nbdev_test --n_workers 1 && pytest"
 )
+SITE = Site.of(HOUSE)
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -210,40 +212,12 @@ def test_package_data_is_in_the_manifest():
 # the site
 
 
-def test_sidebar_render_list_and_notebooks_agree():
-    site = yaml.safe_load(text_of("_quarto.yml"))
-
-    def pages(items):
-        for item in items:
-            if isinstance(item, str):
-                yield item
-            elif "contents" in item:
-                yield from pages(item["contents"])
-            else:
-                yield item["href"]
-
-    listed = list(pages(site["website"]["sidebar"]["contents"]))
-    there = sorted(path.relative_to(HOUSE / "nbs").as_posix() for path in NOTEBOOKS)
-    assert sorted(listed) == there
-    assert sorted(site["project"]["render"]) == there
-    local = [item["href"] for side in ("left", "right") for item in site["website"]["navbar"][side]]
-    assert {href for href in local if not href.startswith("https://")} <= set(there)
+def test_sidebar_render_list_and_notebooks_agree_and_page_names_are_unique():
+    assert list_faults(SITE) == []
 
 
-def test_page_names_are_unique_without_their_number():
-    names = [path.with_name(re.sub(r"^\d+_", "", path.name)) for path in NOTEBOOKS]
-    assert len(names) == len(set(names))
-
-
-def test_site_names_files_that_exist_and_loads_nothing_from_elsewhere():
-    site = yaml.safe_load(text_of("_quarto.yml"))
-    html = site["format"]["html"]
-    assert html["html-math-method"] == "mathml"
-    for themes in html["theme"].values():
-        assert [name for name in themes if name.endswith(".scss")] == ["theme.scss"]
-    assert "$web-font-path: false;" in text_of("nbs/theme.scss")
-    assert yaml.safe_load(text_of("nbs/_quarto.yml"))["metadata-files"] == ["../_quarto.yml", "nbdev.yml"]
-    assert "analytics" not in text_of("_quarto.yml")
+def test_the_cell_of_a_title_holds_no_more_than_the_site_shows():
+    assert lost_words(SITE) == []
 
 
 @pytest.mark.parametrize("name", ["test.yaml", "docs.yaml"])
@@ -314,7 +288,7 @@ def test_notebook_binds_no_exported_name_twice(notebook):
 def test_notebook_describes_its_figures(notebook):
     found = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     drawn = [cell for cell in found if "image/png" in json.dumps(cell.get("outputs", []))]
-    assert all("#| fig-alt:" in "".join(cell["source"]) for cell in drawn)
+    assert all(directives("".join(cell["source"]))[0].get("fig-alt") for cell in drawn)
 
 
 # modules
