@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import yelp_tl.data as data
 import yelp_tl.simulation as simulation
 from yelp_tl.data import InputError, load_reviews, rows_sha256, shuffled_rows
 from yelp_tl.simulation import (
@@ -298,17 +299,15 @@ def test_no_cell_of_a_written_file_runs_as_a_formula(tmp_path):
     assert [cell for cell in cells if cell.startswith(FORMULA) or not cell[0].isprintable()] == []
 
 
-@pytest.mark.parametrize("ending", simulation._WRITERS)
-@given(texts=st.lists(READABLE, min_size=2, max_size=8), data=st.data())
+@pytest.mark.parametrize("ending", data._WRITERS)
+@given(texts=st.lists(READABLE, min_size=2, max_size=8), draw=st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_writers_keep_any_text(tmp_path, ending, texts, data):
+def test_the_writers_keep_any_text(tmp_path, ending, texts, draw):
     "The generator writes plain texts; its writers would not spoil others."
-    labels = [0, 4, *data.draw(st.lists(st.integers(0, 4), min_size=len(texts) - 2, max_size=len(texts) - 2))]
+    labels = [0, 4, *draw.draw(st.lists(st.integers(0, 4), min_size=len(texts) - 2, max_size=len(texts) - 2))]
     table = pa.table({"text": texts, "label": labels})
     path = tmp_path / f"any{ending}"
-    writer = simulation._WRITERS[ending](path, table.schema)
-    writer.write_table(table)
-    writer.close()
+    data.write_tables(path, table.schema, [table])
     rows = load_reviews(path)
     assert (rows["text"][:], rows["label"][:]) == (texts, labels)
 
@@ -328,4 +327,4 @@ def test_an_interrupted_writer_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr("yelp_tl.simulation.simulate_review", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         write_simulated(path, 10, progress=False)
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == before
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == before and list(tmp_path.iterdir()) == [path]

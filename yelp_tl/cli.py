@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'RunOptions', 'first_paragraph', 'parse_options', 'take_preset', 'read_experiment', 'run_experiment',
-           'EvaluateOptions', 'run_evaluate', 'PredictOptions', 'format_prediction', 'run_predict', 'SimulateOptions',
-           'run_simulate', 'PushOptions', 'run_push', 'BenchOutput', 'run_bench_command', 'ExperimentOutput',
-           'run_experiment_command', 'DoctorOptions', 'find_networks', 'run_doctor', 'overview', 'quiet_libraries',
-           'process_of_several', 'wants_hub', 'run_command', 'explain_error', 'main']
+           'EvaluateOptions', 'run_evaluate', 'PredictOptions', 'format_prediction', 'texts_to_predict', 'check_output',
+           'run_predict', 'SimulateOptions', 'run_simulate', 'PushOptions', 'run_push', 'BenchOutput',
+           'run_bench_command', 'ExperimentOutput', 'run_experiment_command', 'DoctorOptions', 'find_networks',
+           'run_doctor', 'overview', 'quiet_libraries', 'process_of_several', 'wants_hub', 'run_command',
+           'explain_error', 'main']
 
 # %% ../nbs/18_cli.ipynb #7ca1fa5a
 import contextlib
@@ -18,9 +19,10 @@ import re
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import dropwhile, takewhile
+from itertools import chain, dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +177,8 @@ class PredictOptions:
     run: tyro.conf.Positional[Path]  # folder of a finished run
     texts: tyro.conf.Positional[tuple[str, ...]] = ()  # texts, each in quotes
     file: str | None = None  # file of texts: .txt with one a line, or a column text in .csv, .jsonl, .parquet, ...
+    out: Path | None = None  # file to write: .csv, .jsonl or .parquet; without it the answers are printed
+    force: bool = False  # replace the file if it exists
     json: bool = False  # print a line of JSON for each text
     debug: bool = False  # show where an error came from (the traceback may show review text)
 
@@ -189,26 +193,58 @@ def format_prediction(
     return f"{stars:8}{shares}"
 
 # %% ../nbs/18_cli.ipynb #809a48f5
-def run_predict(
-    arguments: list[str],  # the words after the command
-) -> None:
-    """Predict the stars of texts with a finished run: its network, or its best baseline where it has no network.
+def texts_to_predict(
+    words: tuple[str, ...],  # texts as they were typed
+    file: str | None,  # file of more texts
+) -> tuple[Iterator[str], int]:  # all texts, those of the file read as they are needed; how many
+    """Check all texts.
 
     Raises `InputError` if there is no text, or one that is not UTF-8.
     """
-    options = parse_options(PredictOptions, "predict", arguments)
-    from yelp_tl.comparison import predict_in_parts
-    from yelp_tl.data import InputError, load_texts
+    from yelp_tl.data import InputError, ReviewStream, stream_texts
 
-    texts = list(options.texts) + (load_texts(options.file) if options.file else [])
-    if not texts or not all(text.strip() for text in texts):
+    stream = stream_texts(file) if file else ReviewStream(0, lambda: iter(()))
+    if len(words) + stream.n == 0 or not all(text.strip() for text in words):
         raise InputError('expected at least one text and no empty one: yelp_tl predict RUN "A review.", '
                          "or --file with a file of texts")
-    if any("\ud800" <= sign <= "\udfff" for text in options.texts for sign in text):  # bytes that are no UTF-8
+    if any("\ud800" <= sign <= "\udfff" for text in words for sign in text):  # bytes that are no UTF-8
         raise InputError("expected texts in UTF-8, found other bytes. Write them to a file in UTF-8 and give --file.")
+    return chain(words, stream), len(words) + stream.n
+
+
+def check_output(
+    out: Path,  # file to write
+    file: str | None,  # file to read
+    force: bool,  # what is there may go
+) -> None:
+    "Raise `InputError` for a file that should not be written, before an hour is spent."
+    from yelp_tl.data import InputError, check_new_file
+
+    check_new_file(out, force)
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out}: expected a file in a folder that exists. Make the folder, or give another --out.")
+    if file and out.exists() and os.path.exists(file) and os.path.samefile(out, file):
+        raise InputError(f"{out}: expected another file than the one that is read. Give another --out.")
+
+
+def run_predict(
+    arguments: list[str],  # the words after the command
+) -> None:
+    "Predict the stars of texts with a finished run: its network, or its best baseline where it has no network."
+    options = parse_options(PredictOptions, "predict", arguments)
+    if options.out is not None:
+        check_output(options.out, options.file, options.force)
+    from yelp_tl.comparison import predict_in_parts, predict_to_file
+    from yelp_tl.data import printable
+
+    texts, n = texts_to_predict(options.texts, options.file)
+    if options.out is not None:
+        predict_to_file(options.run, texts, options.out, total=n, progress=n > 100)
+        name = printable(str(options.out))
+        print(json.dumps({"file": name, "predictions": n}) if options.json else f"{name}: {n:,} predictions")
+        return
     # a terminal shows the lines themselves as they come
-    progress = len(texts) > 100 and not sys.stdout.isatty()
-    for name, found in predict_in_parts(options.run, texts, progress=progress):
+    for name, found in predict_in_parts(options.run, texts, total=n, progress=n > 100 and not sys.stdout.isatty()):
         for row in found.tolist():
             stars = max(range(5), key=row.__getitem__) + 1
             print(json.dumps({"stars": stars, "probabilities": row, "model": name}) if options.json
@@ -235,13 +271,11 @@ def run_simulate(
     Raises `InputError` if the file exists, unless forced.
     """
     options = parse_options(SimulateOptions, "simulate", arguments)
-    from yelp_tl.data import InputError
+    from yelp_tl.data import check_new_file, printable
     from yelp_tl.simulation import write_simulated
 
-    if options.out.exists() and not options.force:
-        raise InputError(f"{options.out}: expected a new file, found one that exists. Give another --out, or --force.")
-    write_simulated(options.out, options.n, options.split)
-    print(f"{options.out}: {options.n:,} simulated {options.split} reviews")
+    write_simulated(check_new_file(options.out, options.force), options.n, options.split)
+    print(f"{printable(str(options.out))}: {options.n:,} simulated {options.split} reviews")
 
 # %% ../nbs/18_cli.ipynb #7c8d1a0e
 @dataclass(frozen=True)

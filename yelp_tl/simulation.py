@@ -13,13 +13,11 @@ __all__ = ['RESTAURANTS', 'OWN_ASPECTS', 'SHARED_ASPECTS', 'PLAIN', 'CLEAR', 'PR
 
 # %% ../nbs/01_simulation.ipynb #3d2d4541
 import csv
-import json
 import math
-import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -29,14 +27,12 @@ from statistics import NormalDist
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 from tqdm import tqdm
 
-from .data import STAR_NAMES, InputError, reviews_from_lists
+from .data import STAR_NAMES, InputError, reviews_from_lists, write_tables
 
 # %% ../nbs/01_simulation.ipynb #3e3cf730
 @dataclass(frozen=True)
@@ -605,25 +601,17 @@ def unseen_share(
     known = {word for review in train for word in review.words}
     return float(np.mean([word not in known for review in test for word in review.words]))
 
-# %% ../nbs/01_simulation.ipynb #a0925111
-class _LinesWriter:
-    "Writes tables as JSON, one row a line, with the interface of Arrow's writers."
-
-    def __init__(self, path: Path, schema: pa.Schema):
-        self.file = path.open("w", encoding="utf-8", newline="\n")
-
-    def write_table(self, table: pa.Table) -> None:
-        "Append the rows of a table."
-        self.file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())
-
-    def close(self) -> None:
-        "Finish the file."
-        self.file.close()
-
-
-_WRITERS = {".csv": pa_csv.CSVWriter, ".parquet": pq.ParquetWriter, ".jsonl": _LinesWriter}
-
 # %% ../nbs/01_simulation.ipynb #16b61a33
+_SCHEMA = pa.schema({"text": pa.string(), "label": pa.int64()})
+
+
+def _simulated_tables(n: int, split: str, progress: bool) -> Iterator[pa.Table]:
+    "Simulated reviews, a thousand at a time."
+    for start in tqdm(range(0, n, 1000), desc="simulating", unit="thousand rows", disable=not progress):
+        made = [simulate_review(split, row) for row in range(start, min(start + 1000, n))]
+        yield pa.table([[one.text for one in made], [one.label for one in made]], schema=_SCHEMA)
+
+
 def write_simulated(
     path: str | Path,  # .csv, .jsonl or .parquet; replaced if it exists
     n: int,  # rows, from row 0 on; may be more than load_reviews gives
@@ -634,19 +622,6 @@ def write_simulated(
 
     Raises `InputError` for another ending, n below 1, another split or a folder that can't be written to."""
     _check_split(split)
-    path = Path(path)
-    if path.suffix not in _WRITERS or n < 1 or path.is_dir():
-        raise InputError(f"Expected a file name that ends in {', '.join(_WRITERS)} and at least one row, "
-                         f"found {path.name!r} and {n}. Change the one that is wrong.")
-    draft = path.with_name(f"{path.name}.part")
-    schema = pa.schema({"text": pa.string(), "label": pa.int64()})
-    try:
-        writer = _WRITERS[path.suffix](draft, schema)
-        for start in tqdm(range(0, n, 1000), desc="simulating", unit="thousand rows", disable=not progress):
-            made = [simulate_review(split, row) for row in range(start, min(start + 1000, n))]
-            writer.write_table(pa.table([[one.text for one in made], [one.label for one in made]], schema=schema))
-        writer.close()
-        os.replace(draft, path)
-    except OSError as error:
-        raise InputError(f"{path}: expected a file that can be written, found: {error.strerror}. "
-                         "Give another name.") from error
+    if n < 1:
+        raise InputError(f"Expected at least one row to simulate, found {n}. Ask for more.")
+    write_tables(path, _SCHEMA, _simulated_tables(n, split, progress))
