@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+from yelp_tl.errors import worst_mistakes
 from yelp_tl.evaluation import compare_pair, score
 from yelp_tl.report import (
     Column,
@@ -32,7 +33,6 @@ from yelp_tl.report import (
     show_p,
     show_seconds,
     simulated_sentence,
-    worst_mistakes,
     write_report,
 )
 
@@ -356,16 +356,6 @@ def test_mistakes_show_source_rows_and_the_whole_text(tmp_path):
     assert len(page.named("article")) == len(worst) == 10
     assert re.findall(r"Row (\d+) of the source", page.text) == [str(1000 + i) for i in worst]
     assert all(f"end{i}" in page.text for i in worst)
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_worst_mistakes_against_a_plain_sort(seed):
-    rng = np.random.default_rng(seed)
-    labels, probabilities = rng.integers(0, 5, 30), rng.dirichlet(np.ones(5), 30)
-    losses = [(-np.log(p[label]), i) for i, (p, label) in enumerate(zip(probabilities, labels, strict=True))
-              if p.argmax() != label]
-    expected = [i for _, i in sorted(losses, key=lambda pair: -pair[0])][:10]
-    assert worst_mistakes(labels, probabilities).tolist() == expected
 
 
 def run_of(accuracies, interval=None):

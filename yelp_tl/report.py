@@ -8,10 +8,10 @@ __all__ = ['DASH', 'MODEL_TITLES', 'SIMULATED_NOTE', 'QUALITY', 'COST', 'EPOCHS'
            'find_pair', 'answer_sentence', 'plain_sentence', 'in_hundred', 'simulated_sentence', 'Column',
            'best_models', 'models_table', 'read_pair', 'pairs_table', 'svg_figure', 'inline_svg', 'plot_card',
            'plot_accuracies', 'intervals_svg', 'describe_confusion', 'confusion_svg', 'plot_epochs', 'scored_on',
-           'epochs_svg', 'epochs_table', 'worst_mistakes', 'folded_text', 'probability_strip', 'mistake_card',
-           'flatten', 'show_setting', 'settings_table', 'counts_table', 'glossary_list', 'Section', 'note',
-           'figures_section', 'cost_section', 'pairs_section', 'confusion_section', 'epochs_section',
-           'mistakes_section', 'settings_section', 'draw_plots', 'fill_template', 'write_report']
+           'epochs_svg', 'epochs_table', 'folded_text', 'probability_strip', 'mistake_card', 'flatten', 'show_setting',
+           'settings_table', 'counts_table', 'glossary_list', 'Section', 'note', 'figures_section', 'cost_section',
+           'pairs_section', 'confusion_section', 'epochs_section', 'mistakes_section', 'settings_section', 'draw_plots',
+           'fill_template', 'write_report']
 
 # %% ../nbs/12_report.ipynb #2b3af7eb
 import re
@@ -30,6 +30,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .data import unescape
+from .errors import worst_mistakes
 from .evaluation import confusion_matrix, plot_confusion, plot_intervals
 
 # %% ../nbs/12_report.ipynb #9dac406b
@@ -468,17 +469,6 @@ def epochs_table(
     rows = [(f"{row['epoch']:g}", [cell(column.show(row.get(column.key))) for column in EPOCHS]) for row in epochs]
     caption = f"{model_title(name)}, epoch by epoch, scored on {scored_on(epochs)}"
     return table(caption, ["Epoch", *(column.heading for column in EPOCHS)], rows)
-
-# %% ../nbs/12_report.ipynb #8388b1b1
-def worst_mistakes(
-    labels: np.ndarray,  # (n,) true stars, 0 to 4
-    probabilities: np.ndarray,  # (n, 5)
-    n: int = 10,  # at most so many
-) -> np.ndarray:  # positions, largest loss first
-    "Wrongly predicted rows by loss, that is by the smallest probability for the true star."
-    for_truth = np.asarray(probabilities)[np.arange(len(labels)), labels]
-    order = np.argsort(for_truth, kind="stable")
-    return order[np.argmax(probabilities, axis=1)[order] != np.asarray(labels)[order]][:n]
 
 # %% ../nbs/12_report.ipynb #f33cf681
 def folded_text(
