@@ -214,7 +214,7 @@ def in_parts(
     letters: Callable[[Any], int],  # how many letters a row holds
     most_rows: int,  # in a part
     most_letters: int,  # in a part
-) -> Iterator[list]:
+) -> Iterator[list]:  # of neighbouring rows
     "Rows as they come, in lists of neighbours: so many rows and letters in each at most, but one row at least."
     part, held = [], 0
     for row in rows:
