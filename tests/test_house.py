@@ -19,6 +19,8 @@ from site_check import Site, directives, list_faults, lost_words
 HOUSE = Path(__file__).resolve().parent.parent
 MODULES = sorted(path for path in (HOUSE / "yelp_tl").glob("*.py") if not path.name.startswith("_"))
 NOTEBOOKS = sorted(path for path in (HOUSE / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+COURSE = HOUSE / "nbs" / "course"  # pages that export nothing
+LECTURES = sorted(COURSE.glob("[0-9]*.ipynb"))
 README = (HOUSE / "README.md").read_text(encoding="utf-8")
 RUN_LINE = (
     'python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e ".[offline]"'
@@ -31,6 +33,7 @@ TEST_LINE = (
 SITE = Site.of(HOUSE)
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+each_lecture = pytest.mark.parametrize("lecture", LECTURES, ids=lambda path: path.stem)
 
 
 def settings():
@@ -235,7 +238,10 @@ def test_workflow_pins_its_actions(name):
 def test_notebook_opens_with_title_and_summary(notebook):
     first = cells(notebook, "markdown")[0].splitlines()
     name = re.sub(r"^\d+_", "", notebook.stem)
-    assert first[0] == f"# {'yelp_tl' if name == 'index' else name}"
+    if notebook.parent == HOUSE / "nbs":
+        assert first[0] == f"# {'yelp_tl' if name == 'index' else name}"
+    else:  # a page of the course has a title in words
+        assert re.fullmatch(r"# \S.{4,60}", first[0])
     assert first[1] == ""
     assert re.fullmatch(r"> \S.{20,150}", first[2])
 
@@ -244,7 +250,7 @@ def test_notebook_opens_with_title_and_summary(notebook):
 def test_notebook_names_its_module_and_imports_alone(notebook):
     sources = cells(notebook, "code")
     modules = [match for source in sources for match in re.findall(r"^#\| default_exp (\w+)$", source, re.M)]
-    if not notebook.stem[0].isdigit():  # a page that only shows
+    if not notebook.stem[0].isdigit() or notebook.parent != HOUSE / "nbs":  # a page that only shows
         assert modules == [] and not any(re.match(r"#\| export\b", source) for source in sources)
         return
     assert modules == [re.sub(r"^\d+_", "", notebook.stem)]
@@ -291,12 +297,140 @@ def test_notebook_describes_its_figures(notebook):
     assert all(directives("".join(cell["source"]))[0].get("fig-alt") for cell in drawn)
 
 
+# lectures
+
+
+def number_of(lecture):
+    return int(lecture.stem.partition("_")[0])
+
+
+def section(lecture, heading):
+    """The text of the markdown cell that starts with a heading."""
+    found = [text for text in cells(lecture, "markdown") if text.startswith(f"## {heading}\n")]
+    assert len(found) == 1, heading
+    return found[0]
+
+
+def rounded_costs(lecture):
+    """What a lecture's first table must say, from the measured runs: live, as tested, memory."""
+    measured = json.loads(text_of("results/lectures.json"))["cells"]
+    live, tested = ({cell["live"]: cell for cell in measured if f"{number_of(lecture):02}_{cell['lecture']}" ==
+                     lecture.stem}[size] for size in (True, False))
+    minutes = max(1, round(live["processor_seconds"] / 60))
+    peak = max(live["peak_megabytes"], tested["peak_megabytes"]) / 1000
+    return [f"{minutes} minute{'s' if minutes > 1 else ''}", f"{round(tested['processor_seconds'])} seconds",
+            f"{peak:.1f} GB"]
+
+
+@each_lecture
+def test_lecture_says_first_what_it_costs(lecture):
+    table = cells(lecture, "markdown")[1].splitlines()
+    assert table[0] == "| to teach | to run, live | to run, as tested | memory |"
+    teach, *costs = [one.strip() for one in table[2].strip("| ").split("|")]
+    assert re.fullmatch(r"[3-5]\d minutes", teach)
+    assert costs == rounded_costs(lecture), "as measured by tests/lectures.py"
+
+
+@each_lecture
+def test_lecture_runs_as_tested_in_forty_seconds_and_live_in_minutes(lecture):
+    measured = {cell["live"]: cell for cell in json.loads(text_of("results/lectures.json"))["cells"]
+                if cell["lecture"] == lecture.stem.partition("_")[2]}
+    assert measured[False]["processor_seconds"] <= 40
+    assert measured[True]["processor_seconds"] <= 300
+
+
+@each_lecture
+def test_lecture_has_one_visible_setting(lecture):
+    sources = cells(lecture, "code")
+    assert re.fullmatch(r"LIVE = False  # True: .+; False: .+", sources[0])
+    assert sum(bool(re.search(r"^LIVE\b", source, re.M)) for source in sources) == 1
+    assert sum("if LIVE" in source for source in sources) >= 1
+
+
+@each_lecture
+def test_lecture_has_questions_objectives_and_key_points(lecture):
+    number = number_of(lecture)
+    headings = [text.split("\n")[0] for text in cells(lecture, "markdown") if text.startswith("## ")]
+    parts = ["## Questions", "## Objectives", "## Key points", "## Where each objective is checked"]
+    assert [heading for heading in headings if heading in parts] == parts
+    questions = re.findall(r"^- .+$", section(lecture, "Questions"), re.M)
+    assert len(questions) >= 3 and all(question.endswith("?") for question in questions)
+    objectives = re.findall(r"^- \*\*(\d\.\d)\*\* \w.+[;.]$", section(lecture, "Objectives"), re.M)
+    assert objectives == [f"{number}.{i + 1}" for i in range(len(objectives))] and len(objectives) >= 4
+    assert len(re.findall(r"^- .+\.$", section(lecture, "Key points"), re.M)) >= 4
+    # every objective has an exercise: a prediction of the lecture or a task of its lab
+    table = section(lecture, "Where each objective is checked")
+    checked = dict(re.findall(r"^\| (\d\.\d) .+? \| (.+) \|$", table, re.M))
+    assert list(checked) == objectives
+    assert all(re.search(r"Prediction|lab \d", exercise) for exercise in checked.values())
+    asked = {mention for exercise in checked.values() for mention in re.findall(r"\d\.\d", exercise)}
+    assert asked <= {number for number, _ in predictions(lecture)}
+
+
+def predictions(lecture):
+    """Number and place of each prediction of a lecture; a place is the cell's position."""
+    found = json.loads(lecture.read_text(encoding="utf-8"))["cells"]
+    for place, cell in enumerate(found):
+        for number in re.findall(r"^### Prediction (\d\.\d)$", "".join(cell["source"]), re.M):
+            yield number, place
+
+
+@each_lecture
+def test_lecture_asks_before_it_shows(lecture):
+    found = json.loads(lecture.read_text(encoding="utf-8"))["cells"]
+    asked = list(predictions(lecture))
+    assert [number for number, _ in asked] == [f"{number_of(lecture)}.{i + 1}" for i in range(len(asked))]
+    assert len(asked) >= 3
+    for number, place in asked:
+        name = f"prediction_{number.replace('.', '_')}"
+        answer = found[place + 1]
+        assert answer["cell_type"] == "code" and answer["outputs"] == []
+        assert re.fullmatch(rf"{name} = None  # .+", "".join(answer["source"])), "an answer cell, left empty"
+        later = ["".join(cell["source"]) for cell in found[place + 2 :] if cell["cell_type"] == "code"]
+        assert any(name in source for source in later), "the answer stands beside the result"
+
+
+@each_lecture
+def test_lecture_explains_its_code(lecture):
+    words = sum(len(text.split()) for text in cells(lecture, "markdown"))
+    lines = sum(bool(line.strip()) and not line.startswith("#|")
+                for source in cells(lecture, "code") for line in source.splitlines())
+    assert 8 <= words / lines <= 20
+
+
+def anchor(heading):
+    """The name that pandoc gives to a heading: from its first letter, lower case, without signs."""
+    plain = re.sub(r"[^\w\s.-]", "", heading.lower()).strip()
+    return re.sub(r"\s+", "-", re.sub(r"^[^a-z]+", "", plain))
+
+
+def glossary_entries():
+    texts = cells(COURSE / "glossary.ipynb", "markdown")
+    return dict(re.fullmatch(r"### (.+)\n\n(.+)", text).groups() for text in texts if text.startswith("### "))
+
+
+@each_lecture
+def test_lecture_links_to_glossary_entries_that_exist(lecture):
+    anchors = {anchor(term) for term in glossary_entries()}
+    linked = re.findall(r"\]\(glossary\.ipynb#([\w.-]+)\)", "\n".join(cells(lecture, "markdown")))
+    assert len(set(linked)) >= 5
+    assert set(linked) <= anchors
+
+
+def test_glossary_is_in_order_and_has_the_words_of_the_report():
+    from yelp_tl.report import GLOSSARY
+
+    entries = glossary_entries()
+    assert [anchor(term) for term in entries] == sorted(anchor(term) for term in entries)
+    assert {term: entries.get(term) for term, _ in GLOSSARY} == dict(GLOSSARY)
+
+
 # modules
 
 
 def numbers():
     """The number of each module, read from the name of its notebook."""
-    names = [re.fullmatch(r"(\d+)_(\w+)", path.stem) for path in NOTEBOOKS]
+    names = [re.fullmatch(r"(\d+)_(\w+)", path.stem) for path in NOTEBOOKS if path.parent == HOUSE / "nbs"]
     return {match.group(2): int(match.group(1)) for match in names if match}
 
 
