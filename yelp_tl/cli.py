@@ -345,6 +345,8 @@ class ExperimentOutput:
 
     out: Path | None = None  # folder for the result; without it a new one below runs/
     cells: Path = Path("runs/cells")  # folder of finished runs; those of other experiments are used where they fit
+    reuse: tuple[Path, ...] = ()  # results.json of earlier experiments, whose runs are used where they fit
+    finished: bool = False  # run nothing: show what is finished so far
     force: bool = False  # write over another result in that folder
     json: bool = False  # print the figures as JSON
     debug: bool = False  # show where an error came from
@@ -366,6 +368,7 @@ def run_experiment_command(
         check_folder_is_free,
         experiment_folder,
         run_experiment,
+        take_up,
         write_experiment,
     )
     from yelp_tl.finetuning import TrainingSettings
@@ -383,8 +386,10 @@ def run_experiment_command(
     folder = parsed.output.out or experiment_folder(parsed.rows, parsed.training)
     if not parsed.output.force:
         check_folder_is_free(parsed.rows, folder, parsed.training)
+    for result in parsed.output.reuse:
+        take_up(result, parsed.output.cells)
     disable_progress_bars()  # of each tokenization; the experiment has a bar
-    results = run_experiment(parsed.rows, parsed.output.cells, parsed.training)
+    results = run_experiment(parsed.rows, parsed.output.cells, parsed.training, finished_only=parsed.output.finished)
     table = write_experiment(results, folder)
     print(json.dumps(results) if parsed.output.json else f"{table}\n\nresults: {folder}")
 

@@ -6,14 +6,15 @@
 __all__ = ['CURVE_RECIPES', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_texts', 'open_pool', 'fill_pool', 'balanced_order',
            'draw_training_rows', 'Cell', 'network_fingerprint', 'cell_key', 'digits', 'from_digits', 'cell_record',
            'run_cell', 'run_cells', 'CurveSettings', 'check_choices', 'enough_epochs', 'curve_cells', 'LadderSettings',
-           'ladder_cells', 'shown_settings', 'experiment_name', 'experiment_command', 'run_experiment', 'describe_rows',
-           'right_answers', 'mean_band', 'recipe_title', 'plot_curve', 'rows_note', 'curve_table', 'ladder_rows',
-           'ladder_table', 'pareto_front', 'plot_pareto', 'experiment_folder', 'check_folder_is_free',
+           'ladder_cells', 'shown_settings', 'experiment_name', 'experiment_command', 'run_experiment', 'take_up',
+           'describe_rows', 'right_answers', 'mean_band', 'recipe_title', 'plot_curve', 'rows_note', 'curve_table',
+           'ladder_rows', 'ladder_table', 'pareto_front', 'plot_pareto', 'experiment_folder', 'check_folder_is_free',
            'write_experiment']
 
-# %% ../nbs/17_experiments.ipynb #a3cd26af
+# %% ../nbs/17_experiments.ipynb #a6b973fc
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
@@ -250,20 +251,23 @@ def cell_record(
         **run.costs, "predicted": digits(run.test.argmax(axis=1)),
     }
 
-# %% ../nbs/17_experiments.ipynb #a6c8756b
+# %% ../nbs/17_experiments.ipynb #5a9be15e
 def run_cell(
     cell: Cell,  # one run
     pool: Pool,  # from open_pool
     checkpoint: Checkpoint | None,  # None: no recipe needs a network
     folder: Path,  # of finished cells
     progress: bool = True,  # show bars
-) -> dict | None:  # its record; None: another process is at work on it
+    finished_only: bool = False,  # run nothing
+) -> dict | None:  # its record; None: it is not finished, or another process is at work on it
     "Run a cell, or read it where it is finished."
     train = draw_training_rows(pool, cell.n_train, cell.seed)
     key = cell_key(cell, train, pool, network_fingerprint(checkpoint) if checkpoint else "")
     kept, lock = folder / f"{key}.json", FileLock(folder / f"{key}.lock", timeout=0)
     if kept.exists():
         return json.loads(kept.read_text(encoding="utf-8")) | {"recipe": cell.name}
+    if finished_only:
+        return None
     try:
         with lock:
             split = Split(train, pool.validation, pool.test, *[np.array([], dtype=int)] * 3)
@@ -277,7 +281,7 @@ def run_cell(
     Path(lock.lock_file).unlink(missing_ok=True)  # whoever comes later finds the finished cell
     return record
 
-# %% ../nbs/17_experiments.ipynb #89b5820e
+# %% ../nbs/17_experiments.ipynb #16b2278e
 def run_cells(
     cells: list[Cell],  # runs to make
     pool: Pool,  # from open_pool
@@ -285,6 +289,7 @@ def run_cells(
     folder: Path,  # of finished cells; made if it does not exist
     title: str = "cells",  # what the bar says
     progress: bool = True,  # show a bar
+    finished_only: bool = False,  # run nothing
 ) -> list[dict]:  # a record for each cell that is finished; those of another process that still runs are missing
     """Run the cells that are not finished, one after the other.
 
@@ -299,7 +304,7 @@ def run_cells(
     with tqdm(total=total, desc=title, disable=not progress, bar_format=layout) as bar:
         for number, cell in enumerate(cells, 1):
             bar.set_description(f"{title} {number}/{len(cells)}: {cell.name}, {cell.n_train} rows, seed {cell.seed}")
-            records.append(run_cell(cell, pool, checkpoint, folder, progress))
+            records.append(run_cell(cell, pool, checkpoint, folder, progress, finished_only))
             bar.update(cell.cost)
     return [record for record in records if record is not None]
 
@@ -425,12 +430,13 @@ def experiment_command(
                           else [f"--{option}", *map(str, value if isinstance(value, tuple) else (value,))])
     return " ".join(words)
 
-# %% ../nbs/17_experiments.ipynb #74dca436
+# %% ../nbs/17_experiments.ipynb #5d2bfd75
 def run_experiment(
     settings: CurveSettings | LadderSettings,  # which experiment
     folder: Path = Path("runs/cells"),  # of finished cells
     training: TrainingSettings | None = None,  # None: the defaults of this package
     progress: bool = True,  # show a bar
+    finished_only: bool = False,  # run nothing: what is finished so far
 ) -> dict:  # schema, command, settings, machine, environment, data, labels, cells
     """Run a learning curve or a ladder; cells that are finished are read, not run again.
 
@@ -444,10 +450,10 @@ def run_experiment(
     if pool.left_out and progress:
         tell(f"{pool.left_out:,} rows are left out of training: their text is repeated, or is that of a test row")
     draw_training_rows(pool, max(cell.n_train for cell in cells), settings.seeds[0])  # too few: said before hours pass
-    records = run_cells(cells, pool, checkpoint, folder, experiment_name(settings), progress)
+    records = run_cells(cells, pool, checkpoint, folder, experiment_name(settings), progress, finished_only)
     if len(records) < len(cells):
-        tell(f"{len(cells) - len(records)} of {len(cells)} runs are being made by another process. The same command "
-             "puts them in when they are finished.")
+        tell(f"{len(cells) - len(records)} of {len(cells)} runs are not finished, or another process is at work "
+             "on them. The same command puts them in later.")
     environment = describe_environment("auto")
     return {
         "schema": 1, "command": experiment_command(settings, training),
@@ -456,6 +462,28 @@ def run_experiment(
         "labels": digits(pool.test["label"][:]),
         "what": {cell.name: cell.recipe.what for cell in cells}, "cells": records,
     }
+
+# %% ../nbs/17_experiments.ipynb #8347e4e6
+def take_up(
+    result: Path,  # results.json of an earlier experiment
+    folder: Path,  # of finished cells; made if it does not exist
+) -> int:  # cells that were new
+    """Put the cells of an earlier result among the finished ones.
+
+    Raises `InputError` for a file that holds no experiment.
+    """
+    try:
+        cells = json.loads(result.read_text(encoding="utf-8"))["cells"]
+        fresh = {cell["key"]: cell for cell in cells if not (folder / f"{cell['key']}.json").exists()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{result.name}: expected results.json of yelp_tl curve or ladder, found "
+                         f"{getattr(error, 'strerror', None) or 'something else'}.") from error
+    if not all(re.fullmatch("[0-9a-f]{16}", key) for key in fresh):  # a key becomes the name of a file
+        raise InputError(f"{result.name}: expected cells with keys of 16 hex digits, found others.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for key, cell in fresh.items():
+        write_json(folder / f"{key}.json", cell)
+    return len(fresh)
 
 # %% ../nbs/17_experiments.ipynb #46aa0908
 def describe_rows(
