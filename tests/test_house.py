@@ -231,6 +231,14 @@ def test_workflow_pins_its_actions(name):
     assert all(re.fullmatch(r"[\w.-]+/[\w./-]+@v\d+", action) for action in used)
 
 
+def test_the_weekly_workflow_asks_for_known_holes():
+    jobs = yaml.safe_load(text_of(".github/workflows/test.yaml"))["jobs"]
+    lines = [step["run"] for step in jobs["audit"]["steps"] if "run" in step]
+    # without --strict, a version that nobody could be asked about counts as one without a hole
+    assert re.fullmatch(r"pip-audit --strict .*-r constraints\.txt.*", lines[-1])
+    assert "\n".join(lines) in text_of("CONTRIBUTING.md")
+
+
 # notebooks
 
 
