@@ -38,6 +38,7 @@ from yelp_tl.experiments import (
     right_answers,
     run_cells,
     run_experiment,
+    take_up,
     write_experiment,
 )
 from yelp_tl.finetuning import TrainingSettings
@@ -196,8 +197,29 @@ def test_a_cell_of_another_process_is_left_to_it(rows, tmp_path, capsys):
     with FileLock(tmp_path / f"{key}.lock"):
         results = run_experiment(settings, tmp_path, progress=False)
     assert [cell["n_train"] for cell in results["cells"]] == [80]
-    assert "1 of 2 runs are being made by another process" in capsys.readouterr().err
+    assert "1 of 2 runs are not finished, or another process is at work" in capsys.readouterr().err
     assert len(run_experiment(settings, tmp_path, progress=False)["cells"]) == 2
+
+
+def test_an_earlier_result_is_taken_up(curve, rows, tmp_path, monkeypatch):
+    settings = CurveSettings(**rows, recipes=CLASSICAL, sizes=(20, 80), seeds=(1, 2, 3))
+    assert run_experiment(settings, tmp_path / "cells", progress=False, finished_only=True)["cells"] == []
+    (tmp_path / "results.json").write_text(json.dumps(curve))
+    assert take_up(tmp_path / "results.json", tmp_path / "cells") == 12
+    assert take_up(tmp_path / "results.json", tmp_path / "cells") == 0
+    monkeypatch.setattr(experiments, "run_recipe", None)
+    assert run_experiment(settings, tmp_path / "cells", progress=False)["cells"] == json.loads(
+        json.dumps(curve["cells"]))
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"cells": 3}', '{"cells": [{"key": "../../x"}]}', '{"cells": [{}]}'])
+def test_a_file_that_holds_no_experiment_is_refused(content, tmp_path):
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(InputError, match=r"results\.json: expected"):
+        take_up(tmp_path / "results.json", tmp_path / "cells")
+    with pytest.raises(InputError, match=r"none\.json"):
+        take_up(tmp_path / "none.json", tmp_path / "cells")
+    assert not (tmp_path / "cells").exists()
 
 
 def test_a_cell_keeps_figures_and_no_text(curve, rows):
