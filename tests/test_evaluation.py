@@ -17,6 +17,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from yelp_tl.evaluation import (
     accuracy,
+    axes_or_new,
     bootstrap_difference,
     compare_pair,
     compute_metrics,
@@ -26,6 +27,7 @@ from yelp_tl.evaluation import (
     make_star_metric,
     mcnemar_p,
     mean_absolute_error,
+    mistake_costs,
     plot_confusion,
     plot_intervals,
     quadratic_weighted_kappa,
@@ -35,7 +37,8 @@ from yelp_tl.evaluation import (
     within_one,
 )
 
-OF_STARS = [accuracy, within_one, mean_absolute_error, quadratic_weighted_kappa, macro_f1, confusion_matrix]
+OF_STARS = [accuracy, within_one, mean_absolute_error, quadratic_weighted_kappa, macro_f1, confusion_matrix,
+            mistake_costs]
 STARS = range(5)
 
 quick = settings(max_examples=60, deadline=None)  # no deadline: a busy machine is no failure
@@ -74,6 +77,25 @@ def test_within_one_equals_top_of_a_count(rows):
     labels, predictions = rows
     assert within_one(labels, predictions) == pytest.approx(
         sum(abs(int(a) - int(b)) < 2 for a, b in zip(labels, predictions, strict=True)) / len(labels))
+
+
+@quick
+@given(star_pairs)
+def test_mistake_costs_add_up_to_scikit_learns_errors(rows):
+    labels, predictions = rows
+    table = mistake_costs(labels, predictions)
+    distances = np.abs(labels - predictions)
+    assert [row["distance"] for row in table] == [0, 1, 2, 3, 4]
+    assert [row["count"] for row in table] == [int((distances == distance).sum()) for distance in STARS]
+    assert sum(row["share"] for row in table) == pytest.approx(1)
+    assert sum(row["mae_part"] for row in table) == pytest.approx(
+        reference.mean_absolute_error(labels, predictions))
+    assert sum(row["squared_part"] for row in table) == pytest.approx(
+        reference.mean_squared_error(labels, predictions))
+    for row in table:
+        only = np.where(distances == row["distance"], distances, 0)
+        assert (row["mae_part"], row["squared_part"]) == pytest.approx((only.mean(), (only**2).mean()))
+    assert json.loads(json.dumps(table, allow_nan=False)) == table
 
 
 @quick
@@ -287,10 +309,10 @@ def test_bootstrap_is_as_wide_as_the_normal_interval_of_the_row_differences(conf
 def test_bootstrap_holds_the_true_difference_as_often_as_it_says():
     rng = np.random.default_rng(1)
     shares = np.array([0.20, 0.10, 0.70])  # only a right, only b right, no difference
-    kinds = rng.choice(3, p=shares, size=(600, 300))
+    kinds = rng.choice(3, p=shares, size=(600, 500))
     held = []
     for number, kind in enumerate(kinds):
-        low, high = bootstrap_difference(np.zeros(300, int), np.where(kind == 1, 1, 0), np.where(kind == 0, 1, 0),
+        low, high = bootstrap_difference(np.zeros(500, int), np.where(kind == 1, 1, 0), np.where(kind == 0, 1, 0),
                                          seed=number, n_resamples=1000)
         held.append(low <= 0.10 <= high)
     assert 0.92 < np.mean(held) < 0.975
@@ -380,6 +402,16 @@ def test_plot_intervals_puts_the_first_model_on_top():
     assert bottom > top
     assert [text.get_text() for text in ax.texts] == [f"{figures['accuracy']:.3f}" for figures in scores.values()]
     assert ax.lines[0].get_xdata().tolist() == scores["naive_bayes"]["accuracy_interval"]
+
+
+def test_axes_are_used_as_given_or_made():
+    import matplotlib.pyplot as plt
+
+    ax = Figure().subplots()
+    assert axes_or_new(ax) is ax
+    made = axes_or_new(None)
+    assert plt.gcf() is made.figure and made is not axes_or_new(None)
+    plt.close("all")
 
 
 # the Trainer's metric
