@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+from yelp_tl.data import clean_text
 from yelp_tl.errors import worst_mistakes
 from yelp_tl.evaluation import compare_pair, score
 from yelp_tl.report import (
     Column,
     answer_sentence,
     best_models,
-    clean_text,
     describe_confusion,
     epochs_section,
     find_pair,

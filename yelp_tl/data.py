@@ -6,7 +6,8 @@
 __all__ = ['STAR_NAMES', 'SAMPLE', 'HUB', 'printable', 'InputError', 'reviews_from_lists', 'in_parts', 'check_reviews',
            'load_reviews', 'load_texts', 'ReviewStream', 'stream_texts', 'stream_reviews', 'check_new_file',
            'write_tables', 'example_reviews', 'label_counts', 'plot_stars', 'word_counts', 'plot_word_counts',
-           'unescape', 'shuffled_rows', 'Split', 'text_digests', 'split_reviews', 'file_sha256', 'rows_sha256']
+           'unescape', 'clean_text', 'shuffled_rows', 'Split', 'text_digests', 'split_reviews', 'file_sha256',
+           'rows_sha256']
 
 # %% ../nbs/00_data.ipynb #ae9e8dac
 import csv
@@ -22,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
+from html import escape
 from importlib import import_module, resources
 from io import TextIOWrapper
 from itertools import chain
@@ -934,6 +936,14 @@ def unescape(
 ) -> str:  # with real newlines and quotes
     "Turn a literal backslash-n into a newline and a literal backslash-quote into a quote."
     return text.replace("\\n", "\n").replace('\\"', '"')
+
+# %% ../nbs/00_data.ipynb #9dac406b
+def clean_text(
+    text: str,  # anything
+) -> str:  # safe between HTML tags and inside quoted attributes
+    "Text that a browser shows and never runs."
+    visible = str(text).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return escape(visible.encode("utf-8", "replace").decode("utf-8"))
 
 # %% ../nbs/00_data.ipynb #4fde9eb2
 def shuffled_rows(
