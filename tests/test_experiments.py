@@ -29,7 +29,6 @@ from yelp_tl.experiments import (
     ladder_cells,
     ladder_rows,
     ladder_table,
-    mean_band,
     network_fingerprint,
     open_pool,
     pareto_front,
@@ -234,6 +233,27 @@ def test_a_cell_keeps_figures_and_no_text(curve, rows):
     assert "/" not in "".join(curve["settings"]["data"] + curve["command"])
 
 
+def test_calibration_is_that_of_the_kept_probabilities(rows, tmp_path):
+    settings = CurveSettings(**rows, recipes=("naive_bayes",), sizes=(80,), seeds=(1,))
+    cell, = run_experiment(settings, tmp_path, progress=False)["cells"]
+    pool, found = open_pool(settings), cell["calibration"]
+    with np.load(tmp_path / f"{cell['key']}.npz", allow_pickle=False) as kept:
+        validation, test = (kept[side].astype(float) for side in ("validation", "test"))
+    labels = [np.array(side["label"][:]) for side in (pool.validation, pool.test)]
+
+    def loss(temperature):
+        logs = np.log(validation) / temperature
+        return -np.mean(logs[np.arange(30), labels[0]] - np.log(np.exp(logs).sum(axis=1)))
+
+    grid = np.exp(np.linspace(-4, 4, 4001))
+    assert found["temperature"] == pytest.approx(grid[np.argmin([loss(one) for one in grid])], rel=5e-3)
+    assert sum(one["count"] for one in found["bins"]) == 100
+    right = (test.argmax(axis=1) == labels[1]).mean()
+    assert sum(one["count"] * one["accuracy"] for one in found["bins_after"] if one["count"]) == pytest.approx(
+        100 * right)  # a temperature changes no answer
+    assert found["error_after"] >= 0 and found["by_chance"]["mean"] > 0
+
+
 def test_probabilities_are_kept_beside_the_cell(rows, tmp_path):
     settings = CurveSettings(**rows, recipes=("logistic_regression",), sizes=(80,), seeds=(1,))
     cell, = run_experiment(settings, tmp_path, progress=False)["cells"]
@@ -294,22 +314,6 @@ def test_the_command_makes_the_same_settings(rows, files):
 # figures
 
 
-def test_the_band_equals_a_plain_bootstrap():
-    rng = np.random.default_rng(3)
-    right = rng.random((4, 300)) < rng.normal(0.55, 0.03, (4, 1))
-    mean, low, high = mean_band(right, seed=1)
-    draws = [right[np.ix_(rng.integers(4, size=4), rng.integers(300, size=300))].mean() for _ in range(4000)]
-    assert mean == right.mean()
-    assert (low, high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.006)
-
-
-def test_the_band_of_one_seed_is_wilsons():
-    from statsmodels.stats.proportion import proportion_confint
-
-    right = np.array([[1] * 60 + [0] * 40])
-    assert mean_band(right, seed=1) == pytest.approx((0.6, *proportion_confint(60, 100, method="wilson")))
-
-
 def test_right_answers_come_in_the_order_of_the_seeds(curve):
     shuffled = curve | {"cells": curve["cells"][::-1]}
     right = right_answers(curve, "naive_bayes", 80)
@@ -329,7 +333,7 @@ def test_tables_show_every_cell_once(curve, ladder):
         assert f"{row['accuracy']:.3f}" in line and f"--recipes {row['recipe']}" in line
         assert line.count("|") == 12
     fewer = curve | {"cells": [cell for cell in curve["cells"] if not (cell["seed"] == 3 and cell["n_train"] == 80)]}
-    assert "(2 seeds)" in curve_table(fewer)
+    assert "(seeds: 2)" in curve_table(fewer)
 
 
 def test_nothing_on_the_front_is_dominated():

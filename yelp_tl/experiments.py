@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['CURVE_RECIPES', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_texts', 'open_pool', 'fill_pool', 'balanced_order',
            'draw_training_rows', 'Cell', 'network_fingerprint', 'cell_key', 'digits', 'from_digits', 'cell_record',
-           'run_cell', 'run_cells', 'CurveSettings', 'check_choices', 'enough_epochs', 'curve_cells', 'LadderSettings',
-           'ladder_cells', 'shown_settings', 'experiment_name', 'experiment_command', 'run_experiment', 'take_up',
-           'describe_rows', 'right_answers', 'mean_band', 'recipe_title', 'plot_curve', 'rows_note', 'curve_table',
-           'ladder_rows', 'ladder_table', 'pareto_front', 'plot_pareto', 'experiment_folder', 'check_folder_is_free',
-           'write_experiment']
+           'calibration_record', 'run_cell', 'run_cells', 'CurveSettings', 'check_choices', 'enough_epochs',
+           'curve_cells', 'LadderSettings', 'ladder_cells', 'shown_settings', 'experiment_name', 'experiment_command',
+           'run_experiment', 'take_up', 'describe_rows', 'right_answers', 'recipe_title', 'plot_curve', 'rows_note',
+           'band_text', 'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'plot_pareto',
+           'experiment_folder', 'check_folder_is_free', 'write_experiment']
 
-# %% ../nbs/17_experiments.ipynb #a6b973fc
+# %% ../nbs/17_experiments.ipynb #5da088ee
 import json
 import math
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +28,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from yelp_tl.calibration import (
+    apply_temperature,
+    calibration_error_by_chance,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_bins,
+)
 from .comparison import describe_environment, open_source, source_revision, source_title, tell, write_json
 from yelp_tl.data import (
     HUB,
@@ -41,10 +49,11 @@ from yelp_tl.data import (
     shuffled_rows,
     text_digests,
 )
-from .evaluation import score, wilson_interval
+from .evaluation import log_loss, score
 from .finetuning import TrainingSettings
 from .pretrained import Checkpoint, find_checkpoint
 from .recipes import LADDER, RECIPE_NAMES, Recipe, RecipeRun, make_recipes, run_recipe
+from .significance import two_way_interval
 from .simulation import SimulatedReviews
 
 # %% ../nbs/17_experiments.ipynb #8782e270
@@ -229,7 +238,7 @@ def from_digits(
     "The stars of such a string."
     return np.frombuffer(text.encode(), dtype=np.uint8).astype(int) - ord("0")
 
-# %% ../nbs/17_experiments.ipynb #d0bf326b
+# %% ../nbs/17_experiments.ipynb #ede436e1
 def cell_record(
     cell: Cell,  # one run
     key: str,  # from cell_key
@@ -242,13 +251,33 @@ def cell_record(
     chosen_on = score(np.array(pool.validation["label"][:]), run.validation)
     if cell.recipe.kind == "linear_svm":  # it says which star, not how probable each one is
         figures["log_loss"] = chosen_on["log_loss"] = None
-    settings = cell.recipe.settings
+    settings, calibration = cell.recipe.settings, None
+    if cell.recipe.kind not in ("linear_svm", "majority"):
+        with suppress(InputError):  # no temperature fits: it stays unknown
+            calibration = calibration_record(np.array(pool.validation["label"][:]), run.validation, labels, run.test)
     return {
         "key": key, "recipe": cell.name, "n_train": cell.n_train, "seed": cell.seed, "n_test": len(labels), **figures,
         "validation": {name: chosen_on[name] for name in ("accuracy", "accuracy_interval", "log_loss", "mae")},
         "epochs": settings.epochs if network else None, "steps": len(run.losses) or None,
         "last_losses": float(np.mean(run.losses[-20:])) if network else None,
-        **run.costs, "predicted": digits(run.test.argmax(axis=1)),
+        **run.costs, "predicted": digits(run.test.argmax(axis=1)), "calibration": calibration,
+    }
+
+# %% ../nbs/17_experiments.ipynb #07a4d1f8
+def calibration_record(
+    validation_labels: np.ndarray,  # (n,) stars as 0-4
+    validation: np.ndarray,  # (n, 5) probabilities
+    labels: np.ndarray,  # (m,) stars of the test rows as 0-4
+    test: np.ndarray,  # (m, 5) probabilities
+) -> dict:  # error, by_chance, bins, temperature; error, bins and log loss after the temperature
+    "Calibration on test rows, before and after a temperature from validation rows."
+    temperature = fit_temperature(validation_labels, validation)
+    after = apply_temperature(test, temperature)
+    return {
+        "error": expected_calibration_error(labels, test), "by_chance": calibration_error_by_chance(test, seed=0),
+        "bins": reliability_bins(labels, test), "temperature": temperature,
+        "error_after": expected_calibration_error(labels, after), "bins_after": reliability_bins(labels, after),
+        "by_chance_after": calibration_error_by_chance(after, seed=0), "log_loss_after": log_loss(labels, after),
     }
 
 # %% ../nbs/17_experiments.ipynb #5a9be15e
@@ -502,7 +531,7 @@ def describe_rows(
         "left_out": pool.left_out,
     }
 
-# %% ../nbs/17_experiments.ipynb #4f176e04
+# %% ../nbs/17_experiments.ipynb #7ae264fb
 def right_answers(
     results: dict,  # of run_experiment
     recipe: str,  # its name
@@ -513,22 +542,6 @@ def right_answers(
     runs = sorted((cell for cell in results["cells"] if cell["recipe"] == recipe and cell["n_train"] == n_train),
                   key=lambda cell: cell["seed"])
     return np.array([from_digits(cell["predicted"]) == labels for cell in runs]).reshape(len(runs), len(labels))
-
-
-def mean_band(
-    right: np.ndarray,  # (seeds, test rows) 0 or 1
-    seed: int,  # draws the resamples
-    draws: int = 2000,  # resamples
-) -> tuple[float, float, float]:  # mean, lower and upper end of a 95% interval
-    "Mean accuracy with an interval from drawing seeds and test rows again (a two-way bootstrap, Owen 2007)."
-    seeds, rows = right.shape
-    if seeds == 1:
-        return float(right.mean()), *wilson_interval(int(right.sum()), rows)
-    rng = np.random.default_rng(seed)
-    by_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws) / seeds
-    by_row = rng.multinomial(rows, np.full(rows, 1 / rows), size=draws) / rows
-    means = np.einsum("ds,sr,dr->d", by_seed, right.astype(float), by_row, optimize=True)
-    return float(right.mean()), *np.quantile(means, [0.025, 0.975]).tolist()
 
 # %% ../nbs/17_experiments.ipynb #55db7e37
 RECIPE_TITLES = {"naive_bayes": "Naive Bayes", "logistic_regression": "logistic regression",
@@ -541,7 +554,7 @@ def recipe_title(
     "A recipe's name in words."
     return RECIPE_TITLES.get(name, name.replace("_", " "))
 
-# %% ../nbs/17_experiments.ipynb #755b5b1e
+# %% ../nbs/17_experiments.ipynb #2ceba321
 def plot_curve(
     results: dict,  # of run_experiment with CurveSettings
     axes: Axes | None = None,  # None: new ones
@@ -551,8 +564,10 @@ def plot_curve(
     names = list(dict.fromkeys(cell["recipe"] for cell in results["cells"]))
     for number, name in enumerate(names):
         sizes = sorted({cell["n_train"] for cell in results["cells"] if cell["recipe"] == name})
-        mean, low, high = zip(*(mean_band(right_answers(results, name, size), seed=0) for size in sizes), strict=True)
-        line, = axes.plot(sizes, mean, marker="os^Dv"[number % 5], markersize=4, label=recipe_title(name))
+        bands = [two_way_interval(right_answers(results, name, size), seed=0) for size in sizes]
+        low, high = zip(*(band["interval"] for band in bands), strict=True)
+        line, = axes.plot(sizes, [band["mean"] for band in bands], marker="os^Dv"[number % 5], markersize=4,
+                          label=recipe_title(name))
         axes.fill_between(sizes, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     sizes = sorted({cell["n_train"] for cell in results["cells"]})
     axes.set(xscale="log", xlabel="training reviews", ylabel=f"accuracy on {len(results['labels']):,} test reviews")
@@ -573,7 +588,17 @@ def rows_note(
     simulated = " These reviews are simulated: no figure on them is a figure about Yelp."
     return note + (simulated if results["data"]["simulated"] else "")
 
-# %% ../nbs/17_experiments.ipynb #069bb179
+# %% ../nbs/17_experiments.ipynb #fc4ad993
+def band_text(
+    right: np.ndarray,  # (seeds, test rows) whether each was right
+) -> str:
+    "Mean accuracy with its interval; nothing where there is no run."
+    if not len(right):
+        return ""
+    band = two_way_interval(right, seed=0)
+    return f"{band['mean']:.3f} [{band['interval'][0]:.3f}, {band['interval'][1]:.3f}]"
+
+
 def curve_table(
     results: dict,  # of run_experiment with CurveSettings
 ) -> str:  # a table in markdown, and a line about the rows
@@ -583,13 +608,11 @@ def curve_table(
     usual = len(results["settings"]["seeds"])
     for size in sorted({cell["n_train"] for cell in results["cells"]}):
         found = [right_answers(results, name, size) for name in names]
-        bands = [mean_band(right, seed=0) if len(right) else None for right in found]
-        lines.append([f"{size:,}", *("" if band is None else f"{band[0]:.3f} [{band[1]:.3f}, {band[2]:.3f}]"
-                                     + ("" if len(right) == usual else f" ({len(right)} seeds)")
-                                     for right, band in zip(found, bands, strict=True))])
+        lines.append([f"{size:,}", *(band_text(right) + (f" (seeds: {len(right)})" if 0 < len(right) < usual else "")
+                                     for right in found)])
     return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", rows_note(results)])
 
-# %% ../nbs/17_experiments.ipynb #1d62dda4
+# %% ../nbs/17_experiments.ipynb #2eaa85fd
 def ladder_rows(
     results: dict,  # of run_experiment with LadderSettings
 ) -> list[dict]:  # one a recipe, in the order in which they were run
@@ -597,15 +620,15 @@ def ladder_rows(
     rows = []
     for name in dict.fromkeys(cell["recipe"] for cell in results["cells"]):
         runs = [cell for cell in results["cells"] if cell["recipe"] == name]
-        mean, low, high = mean_band(right_answers(results, name, runs[0]["n_train"]), seed=0)
+        band = two_way_interval(right_answers(results, name, runs[0]["n_train"]), seed=0)
 
         def average(figure: str, runs: list[dict] = runs) -> float | None:
             values = [run[figure] for run in runs]
             return None if None in values else float(np.mean(values))
 
         rows.append({
-            "recipe": name, "what": results["what"].get(name, ""), "seeds": len(runs), "accuracy": mean,
-            "accuracy_interval": [low, high], "minutes": average("fit_seconds") / 60,
+            "recipe": name, "what": results["what"].get(name, ""), "seeds": len(runs), "accuracy": band["mean"],
+            "accuracy_interval": list(band["interval"]), "minutes": average("fit_seconds") / 60,
             "cpu_minutes": average("cpu_seconds") / 60, "peak_memory_gb": average("peak_memory_bytes") / 1e9,
             **{figure: average(figure) for figure in ("within_one", "mae", "quadratic_weighted_kappa", "log_loss",
                                                       "tokens_computed", "parameters_trained")},
