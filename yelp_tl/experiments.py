@@ -11,7 +11,7 @@ __all__ = ['CURVE_RECIPES', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_tex
            'band_text', 'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'plot_pareto',
            'experiment_folder', 'check_folder_is_free', 'write_experiment']
 
-# %% ../nbs/17_experiments.ipynb #5da088ee
+# %% ../nbs/17_experiments.ipynb #6ebc0e26
 import json
 import math
 import re
@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 from filelock import FileLock, Timeout
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -49,7 +48,7 @@ from yelp_tl.data import (
     shuffled_rows,
     text_digests,
 )
-from .evaluation import log_loss, score
+from .evaluation import axes_or_new, log_loss, score
 from .finetuning import TrainingSettings
 from .pretrained import Checkpoint, find_checkpoint
 from .recipes import LADDER, RECIPE_NAMES, Recipe, RecipeRun, make_recipes, run_recipe
@@ -554,13 +553,13 @@ def recipe_title(
     "A recipe's name in words."
     return RECIPE_TITLES.get(name, name.replace("_", " "))
 
-# %% ../nbs/17_experiments.ipynb #2ceba321
+# %% ../nbs/17_experiments.ipynb #18019c0a
 def plot_curve(
     results: dict,  # of run_experiment with CurveSettings
     axes: Axes | None = None,  # None: new ones
 ) -> Axes:
     "Draw accuracy over the number of training rows, with 95% bands."
-    axes = axes or plt.gca()
+    axes = axes_or_new(axes)
     names = list(dict.fromkeys(cell["recipe"] for cell in results["cells"]))
     for number, name in enumerate(names):
         sizes = sorted({cell["n_train"] for cell in results["cells"] if cell["recipe"] == name})
@@ -666,14 +665,14 @@ def pareto_front(
             best = row["accuracy"]
     return front
 
-# %% ../nbs/17_experiments.ipynb #51acc712
+# %% ../nbs/17_experiments.ipynb #1997dd86
 def plot_pareto(
     rows: list[dict],  # of ladder_rows
     axes: Axes | None = None,  # None: new ones
     cost: str = "cpu_minutes",  # which cost is drawn
 ) -> Axes:
     "Draw accuracy against cost, with intervals and the Pareto front."
-    axes, front = axes or plt.gca(), pareto_front(rows, cost)
+    axes, front = axes_or_new(axes), pareto_front(rows, cost)
     for row in rows:
         low, high = row["accuracy_interval"]
         on_front = row["recipe"] in front
