@@ -1,5 +1,6 @@
 """The site without Quarto: no fault in this checkout's pages, and each kind of fault is found where it is planted."""
 import importlib
+import inspect
 import json
 import re
 import shutil
@@ -150,7 +151,7 @@ def test_every_exported_name_can_be_shown(name):
     module = importlib.import_module(f"yelp_tl.{name}")
     for exported in module.__all__:
         value = getattr(module, exported)
-        if callable(value) and not exported.startswith("_"):
+        if inspect.isfunction(value) or inspect.isclass(value):
             assert exported in show_doc(value)._repr_markdown_()
 
 
