@@ -14,7 +14,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from site_check import Site, directives, list_faults, lost_words
+from site_check import Site, directives, list_faults, lost_words, page_of
 
 HOUSE = Path(__file__).resolve().parent.parent
 MODULES = sorted(path for path in (HOUSE / "yelp_tl").glob("*.py") if not path.name.startswith("_"))
@@ -133,7 +133,7 @@ def test_links_to_the_site_use_its_address():
     site = settings()["doc_host"] + settings()["doc_baseurl"]
     page = "\n".join(cells(HOUSE / "nbs" / "index.ipynb", "markdown"))
     links = re.findall(r"https://[\w.-]+\.github\.io[^\s)]*", README + page + text_of("CITATION.cff"))
-    there = {"index"} | {re.sub(r"^\d+_", "", path.stem) for path in NOTEBOOKS}
+    there = {page_of(name).removesuffix(".html") for name in SITE.notebooks}
     for link in links:
         assert link.startswith(site), link
         assert link.removeprefix(site).strip("/").removesuffix(".html") in there | {""}, link

@@ -287,3 +287,23 @@ def test_site_names_files_that_exist_and_loads_nothing_from_elsewhere():
     assert not re.search(r"@import|https?:|//[\w.-]+\.\w+/", re.sub(r"^//.*", "", theme, flags=re.MULTILINE))
     inside = yaml.safe_load((HOUSE / "nbs" / "_quarto.yml").read_text(encoding="utf-8"))
     assert inside == {"metadata-files": ["../_quarto.yml", "nbdev.yml"]}
+
+
+# what a teacher follows
+
+
+def test_colab_opens_the_released_version_of_every_lecture():
+    site = Site.of(HOUSE)
+    start = "https://colab.research.google.com/github/" + site.repository.removeprefix("https://github.com/") + "/blob/"
+    texts = [path.read_text(encoding="utf-8") for path in [HOUSE / "README.md", *(HOUSE / "nbs").rglob("*.ipynb")]]
+    marks = {mark for text in texts for mark in re.findall(re.escape(start) + r"([^/\s]+)/", text)}
+    assert marks <= {f"v{site.version}", "v{yelp_tl.__version__}"} and f"v{site.version}" in marks
+    opened = set(re.findall(re.escape(f"{start}v{site.version}/") + r"([\w./]+)", "".join(texts)))
+    lectures = {path.relative_to(HOUSE).as_posix() for path in (HOUSE / "nbs" / "course").glob("[0-9]*.ipynb")}
+    assert opened == lectures and lectures
+
+
+def test_the_readme_leads_a_teacher_to_files_that_exist():
+    part = (HOUSE / "README.md").read_text(encoding="utf-8").split("## Teach with it\n")[1].split("\n## ")[0]
+    named = re.findall(r"(?:nbs|course)/[\w./]+", part)
+    assert len(named) >= 5 and [name for name in named if not (HOUSE / name).exists()] == []
