@@ -8,6 +8,8 @@ import os
 import random
 import signal
 import tracemalloc
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yelp_tl import cli, comparison, data, simulation
+from yelp_tl import cli, comparison, data, finetuning, simulation
 from yelp_tl.data import (
     InputError,
     in_parts,
@@ -273,6 +275,25 @@ def test_scoring_keeps_answers_alone(monkeypatch, tmp_path):
         assert found.shape == (n, 5)
     assert max(windows) == 10
     assert most[1] - most[0] < 400_000  # 40 bytes a row are kept, and doubled where they are joined
+
+
+def test_freed_memory_is_given_back_after_each_part(monkeypatch, tmp_path):
+    # without that, the gaps between freed pieces grew by 200 MB from 10,000 to 100,000 rows
+    given, texts = [], [f"text {number}" for number in range(25)]
+    use_predictor(monkeypatch, lambda texts: np.full((len(texts), 5), 0.2))
+    monkeypatch.setattr(comparison, "give_memory_back", lambda: given.append(1))
+    monkeypatch.setattr(comparison, "PART_ROWS", 10)
+    assert len(comparison.predict_with_run("run", texts, progress=False)["stub"]) == 25 and len(given) == 3
+    assert len(list(comparison.predict_in_parts("run", texts, size=5, progress=False))) == 5 and len(given) == 3 + 5
+
+
+def test_memory_is_given_back_to_the_system(monkeypatch):
+    library = SimpleNamespace(malloc_trim=MagicMock())
+    monkeypatch.setattr(finetuning, "_glibc", lambda: library)
+    finetuning.give_memory_back()
+    library.malloc_trim.assert_called_once_with(0)
+    monkeypatch.setattr(finetuning, "_glibc", lambda: None)
+    finetuning.give_memory_back()  # nothing to do, and no error
 
 
 # writing

@@ -67,6 +67,7 @@ from yelp_tl.finetuning import (
     fine_tune,
     fit_on_features,
     frozen_features,
+    give_memory_back,
     join_processes,
     load_classifier,
     predict_probabilities,
@@ -774,6 +775,7 @@ def predict_with_run(
         for part in in_parts(texts, len, PART_ROWS, PART_LETTERS):
             for name, predict in predictors.items():
                 found[name].append(predict(part))
+            give_memory_back()
             bar.update(len(part))
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
@@ -791,7 +793,9 @@ def predict_in_parts(
     name, predict = list(open_predictors(folder, long_reviews="windows", baselines=False, progress=False).items())[-1]
     with tqdm(total=total, desc="predicting", unit="text", disable=not progress) as bar:
         for part in in_parts(texts, len, size, PART_LETTERS):
-            yield name, predict(part)
+            found = predict(part)
+            give_memory_back()
+            yield name, found
             bar.update(len(part))
 
 # %% ../nbs/14_comparison.ipynb #956ca1ac

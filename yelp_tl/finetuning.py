@@ -8,10 +8,10 @@ __all__ = ['SAVE_SECONDS', 'choose_device', 'describe_device', 'choose_precision
            'join_processes', 'check_share', 'share_bytes', 'share_json', 'share_rows', 'gather_arrays', 'BatchShare',
            'run_batches', 'score_shares', 'gather_random_states', 'SaveError', 'write_whole', 'read_manifest',
            'training_arguments', 'ProgressBar', 'RunLog', 'Stopwatch', 'RegularSave', 'watchers', 'memory_kept',
-           'first_token_only', 'FineTuned', 'epoch_records', 'training_tokens', 'check_length', 'tell_truncated',
-           'checkpoint_folders', 'describe_training', 'newest_checkpoint', 'choose_start', 'sort_by_length',
-           'make_trainer', 'fine_tune', 'train_plain', 'run_network', 'predict_probabilities', 'save_classifier',
-           'load_classifier', 'mean_of_tokens', 'frozen_features', 'fit_on_features']
+           'give_memory_back', 'first_token_only', 'FineTuned', 'epoch_records', 'training_tokens', 'check_length',
+           'tell_truncated', 'checkpoint_folders', 'describe_training', 'newest_checkpoint', 'choose_start',
+           'sort_by_length', 'make_trainer', 'fine_tune', 'train_plain', 'run_network', 'predict_probabilities',
+           'save_classifier', 'load_classifier', 'mean_of_tokens', 'frozen_features', 'fit_on_features']
 
 # %% ../nbs/09_finetuning.ipynb #11edaede
 import atexit
@@ -757,6 +757,13 @@ def memory_kept(
         library.mallopt(_MMAP_MAX, 65_536)
         library.mallopt(_MMAP_THRESHOLD, 32 * 2**20)
         library.mallopt(_TRIM_THRESHOLD, 64 * 2**20)
+        library.malloc_trim(0)
+
+# %% ../nbs/09_finetuning.ipynb #04c842e7
+def give_memory_back() -> None:
+    "Hand freed memory back to the system; on Linux with the GNU C library only, elsewhere do nothing."
+    library = _glibc()
+    if library is not None:
         library.malloc_trim(0)
 
 # %% ../nbs/09_finetuning.ipynb #1727c578
