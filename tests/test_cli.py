@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from io import BytesIO
+from io import BytesIO, TextIOWrapper
 
 import numpy as np
 import pyarrow as pa
@@ -659,6 +659,69 @@ def test_predict_gives_out_one_part_before_it_reads_the_next(finished, monkeypat
 @pytest.mark.parametrize("words", [[], [""], ["   "], ["Good.", ""], ["\n"], ["Good \udcff"]])
 def test_no_text_to_predict(words, baselines, run):
     assert "text" in only_line(run("predict", baselines, *words))
+
+
+# explain
+
+
+TEXT = "The soup was cold, but the waiter didn't mind."
+
+
+def test_explain_shows_words_that_add_up(finished, run):
+    code, out, error = run("explain", finished[0], TEXT, "--words", "3")
+    lines = out.splitlines()
+    assert (code, error) == (0, "") and len(lines) == 3 + 3 + 1
+    assert re.match(r"[1-5] stars? ", lines[0]) and lines[1].startswith("Expected stars ")
+    assert "add up to the difference" in lines[1] and lines[-1].endswith("(8 other words)")
+    expected, empty = map(float, re.findall(r"(?:stars|;) (\d\.\d\d)", lines[1])[:2])
+    scores = [float(line.split()[0]) for line in lines[3:]]
+    assert sum(scores) == pytest.approx(expected - empty, abs=0.05)
+    assert np.abs(scores[:3]).tolist() == sorted(np.abs(scores[:3]), reverse=True)
+
+
+def test_explain_in_json_holds_all_words_and_says_what_predict_says(finished, run):
+    code, out, _ = run("explain", finished[0], TEXT, "A gem! \U0001f600", "--json")
+    first, second = map(strict, out.splitlines())
+    said = strict(run("predict", finished[0], TEXT, "--json")[1])
+    assert code == 0 and first["stars"] == said["stars"] and first["model"] == "fine_tuned"
+    assert first["probabilities"] == pytest.approx(said["probabilities"], abs=1e-5)
+    assert [TEXT[word["start"]:word["end"]] for word in first["words"]] == [word["word"] for word in first["words"]]
+    assert "didn't" in [word["word"] for word in first["words"]] and first["complete"]
+    total = sum(word["stars_added"] for word in first["words"])
+    assert total == pytest.approx(first["expected_stars"] - first["empty_stars"] + first["gap"])
+    assert "\U0001f600" in [word["word"] for word in second["words"]]
+
+
+def test_explain_says_where_the_network_stopped_to_read(finished, run):
+    code, out, _ = run("explain", finished[0], "good food " * 200, "--steps", "2", "--max-steps", "2")
+    assert code == 0 and re.search(r"read no further than \d+ characters; 1,\d+ more had no influence", out)
+
+
+def test_explain_prints_what_the_terminal_can_show(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(BytesIO(), encoding="cp1252"))
+    assert cli.for_terminal("caf\u00e9 \U0001f600 \x1b[31m") == "caf\u00e9 \\U0001f600 \\x1b[31m"
+
+
+def test_explain_reads_texts_of_a_file(finished, run, tmp_path):
+    (tmp_path / "lines.txt").write_text(f"{TEXT}\nA gem!\n", encoding="utf-8")
+    assert run("explain", finished[0], "--file", tmp_path / "lines.txt") == run("explain", finished[0], TEXT, "A gem!")
+
+
+def test_explain_without_captum(finished, run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    assert 'pip install "yelp_tl[evidence]"' in only_line(run("explain", finished[0], TEXT))
+
+
+@pytest.mark.parametrize("words", [
+    [], [""], ["  "], ["Good \udcff"], [TEXT, "--words", "0"], [TEXT, "--baseline", "zero"],
+    [TEXT, "--steps", "64", "--max-steps", "8"], [TEXT, "--tolerance", "0"]])
+def test_nothing_to_explain(words, finished, run):
+    only_line(run("explain", finished[0], *words))
+
+
+def test_explain_needs_a_network(baselines, run, tmp_path):
+    assert "a run with a fine-tuned network, found only majority" in only_line(run("explain", baselines, TEXT))
+    only_line(run("explain", tmp_path, TEXT))
 
 
 def test_nothing_saved_to_predict_with(options, run, tmp_path, test_rows):

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'RunOptions', 'first_paragraph', 'parse_options', 'take_preset', 'read_experiment', 'run_experiment',
            'EvaluateOptions', 'run_evaluate', 'PredictOptions', 'format_prediction', 'texts_to_predict', 'check_output',
-           'run_predict', 'SimulateOptions', 'run_simulate', 'PushOptions', 'run_push', 'BenchOutput',
-           'run_bench_command', 'ExperimentOutput', 'run_experiment_command', 'DoctorOptions', 'find_networks',
-           'run_doctor', 'overview', 'quiet_libraries', 'process_of_several', 'wants_hub', 'run_command',
-           'explain_error', 'main']
+           'run_predict', 'ExplainOptions', 'for_terminal', 'format_explanation', 'explanation_record', 'run_explain',
+           'SimulateOptions', 'run_simulate', 'PushOptions', 'run_push', 'BenchOutput', 'run_bench_command',
+           'ExperimentOutput', 'run_experiment_command', 'DoctorOptions', 'find_networks', 'run_doctor', 'overview',
+           'quiet_libraries', 'process_of_several', 'wants_hub', 'run_command', 'explain_error', 'main']
 
 # %% ../nbs/18_cli.ipynb #7ca1fa5a
 import contextlib
@@ -99,6 +99,7 @@ COMMANDS = {
     "baseline": "the classical models alone",
     "evaluate": "score a finished run on other rows",
     "predict": "predict the stars of any text with a finished run",
+    "explain": "which words of a text counted for its stars",
     "simulate": "write simulated reviews to a file",
     "curve": "accuracy over the number of training rows",
     "ladder": "accuracy and cost of many recipes on the same rows",
@@ -196,6 +197,7 @@ def format_prediction(
 def texts_to_predict(
     words: tuple[str, ...],  # texts as they were typed
     file: str | None,  # file of more texts
+    command: str = "predict",  # the word after yelp_tl
 ) -> tuple[Iterator[str], int]:  # all texts, those of the file read as they are needed; how many
     """Check all texts.
 
@@ -205,7 +207,7 @@ def texts_to_predict(
 
     stream = stream_texts(file) if file else ReviewStream(0, lambda: iter(()))
     if len(words) + stream.n == 0 or not all(text.strip() for text in words):
-        raise InputError('expected at least one text and no empty one: yelp_tl predict RUN "A review.", '
+        raise InputError(f'expected at least one text and no empty one: yelp_tl {command} RUN "A review.", '
                          "or --file with a file of texts")
     if any("\ud800" <= sign <= "\udfff" for text in words for sign in text):  # bytes that are no UTF-8
         raise InputError("expected texts in UTF-8, found other bytes. Write them to a file in UTF-8 and give --file.")
@@ -250,6 +252,89 @@ def run_predict(
             print(json.dumps({"stars": stars, "probabilities": row, "model": name}) if options.json
                   else format_prediction(row))
         sys.stdout.flush()  # a part may take a while, and who reads the lines should have them
+
+# %% ../nbs/18_cli.ipynb #7cb451dc
+@dataclass(frozen=True)
+class ExplainOptions:
+    "Which texts, and how it is told."
+
+    run: tyro.conf.Positional[Path]  # folder of a finished run with a fine-tuned network
+    texts: tyro.conf.Positional[tuple[str, ...]] = ()  # texts, each in quotes
+    file: str | None = None  # file of texts: .txt with one a line, or a column text in .csv, .jsonl, .parquet, ...
+    words: int = 12  # words shown, those that counted most
+    json: bool = False  # print a line of JSON for each text, with all words
+    debug: bool = False  # show where an error came from (the traceback may show review text)
+
+# %% ../nbs/18_cli.ipynb #99b08114
+def for_terminal(
+    text: str,  # anything
+) -> str:
+    "The text as this terminal can print it: what it has no sign for becomes an escape."
+    from yelp_tl.data import printable
+
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def format_explanation(
+    explanation: Any,  # an Explanation
+    words: int = 12,  # words shown
+) -> str:  # several lines
+    "Prediction, sum, and the words that counted most with the stars that each added."
+    from yelp_tl.explanation import strongest_words, summary_sentence
+
+    shown = strongest_words(explanation, words)
+    rows = [(explanation.scores[word], for_terminal(explanation.words[word])) for word in shown]
+    others = len(explanation.scores) - len(shown)
+    if others:
+        rest = sum(explanation.scores) - sum(score for score, _ in rows)
+        rows.append((rest, f"({others} other word{'s' if others > 1 else ''})"))
+    cut = len(explanation.text) - explanation.read_until
+    return "\n".join([
+        format_prediction(list(explanation.probabilities)), summary_sentence(explanation),
+        *([f"The network read no further than {explanation.read_until:,} characters; {cut:,} more had no influence."]
+          if cut else []),
+        "stars added  word", *(f"{round(score, 2) + 0.0:+11.2f}  {word}" for score, word in rows)])
+
+
+def explanation_record(
+    explanation: Any,  # an Explanation
+) -> dict:  # what JSON can hold
+    "An explanation with all its words."
+    words = [{"word": word, "start": start, "end": end, "stars_added": score} for word, (start, end), score
+             in zip(explanation.words, explanation.spans, explanation.scores, strict=True)]
+    names = ("probabilities", "empty_stars", "baseline", "gap", "tolerance", "complete", "steps", "read_until")
+    return {"stars": explanation.prediction + 1, "expected_stars": explanation.stars, "model": "fine_tuned",
+            **{name: getattr(explanation, name) for name in names}, "words": words}
+
+# %% ../nbs/18_cli.ipynb #74575da0
+def run_explain(
+    arguments: list[str],  # the words after the command
+) -> None:
+    """Say which words of texts counted for the stars that a run's network predicts.
+
+    Raises `InputError` if there is no text, no network, or no captum.
+    """
+    from yelp_tl.comparison import explain_with_run
+    from yelp_tl.data import InputError
+    from yelp_tl.explanation import ExplanationSettings
+
+    @dataclass(frozen=True)
+    class Command:
+        texts: ExplainOptions
+        explanation: ExplanationSettings = ExplanationSettings()
+
+    Command.__doc__ = "Which words of a text counted: how many stars each added or took away (integrated gradients)."
+    parsed = parse_options(Command, "explain", arguments)
+    if parsed.texts.words < 1:
+        raise InputError(f"--words: expected at least 1, found {parsed.texts.words}")
+    texts, _ = texts_to_predict(parsed.texts.texts, parsed.texts.file, "explain")
+    for number, found in enumerate(explain_with_run(parsed.texts.run, texts, parsed.explanation)):
+        if parsed.texts.json:
+            print(json.dumps(explanation_record(found)))
+        else:
+            print(("\n" if number else "") + format_explanation(found, parsed.texts.words))
+        sys.stdout.flush()  # each text takes a while
 
 # %% ../nbs/18_cli.ipynb #92ce4829
 @dataclass(frozen=True)
@@ -509,8 +594,8 @@ def run_command(
     elif command in ("curve", "ladder"):
         run_experiment_command(command, rest)
     else:
-        others = {"evaluate": run_evaluate, "predict": run_predict, "simulate": run_simulate, "push": run_push,
-                  "bench": run_bench_command, "doctor": run_doctor}
+        others = {"evaluate": run_evaluate, "predict": run_predict, "explain": run_explain, "simulate": run_simulate,
+                  "push": run_push, "bench": run_bench_command, "doctor": run_doctor}
         others[command](rest)
 
 # %% ../nbs/18_cli.ipynb #8be85d1a

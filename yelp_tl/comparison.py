@@ -10,8 +10,8 @@ __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'PART_ROWS', 'PART_LE
            'run_identity', 'default_folder', 'open_folder', 'write_json', 'throw_away', 'lock_folder',
            'keep_environment', 'write_predictions', 'table_cells', 'format_table', 'warn_if_slow', 'run_models',
            'finished_run', 'tidy', 'fill_folder', 'join_training', 'compare', 'open_predictors', 'predict_with_run',
-           'predict_in_parts', 'predict_to_file', 'score_run', 'recipe_name', 'collect_runs', 'summary_table',
-           'difference_line', 'results_section']
+           'predict_in_parts', 'explain_with_run', 'predict_to_file', 'score_run', 'recipe_name', 'collect_runs',
+           'summary_table', 'difference_line', 'results_section']
 
 # %% ../nbs/14_comparison.ipynb #90c37091
 import json
@@ -57,6 +57,7 @@ from yelp_tl.data import (
     write_tables,
 )
 from .evaluation import compare_pair, score
+from .explanation import Explanation, ExplanationSettings, explain_review
 from yelp_tl.finetuning import (
     TrainingSettings,
     check_length,
@@ -797,6 +798,25 @@ def predict_in_parts(
             give_memory_back()
             yield name, found
             bar.update(len(part))
+
+# %% ../nbs/14_comparison.ipynb #e79c4f9d
+def explain_with_run(
+    folder: Path,  # of a finished run
+    texts: list[str],  # (n,) any texts; what is longer than the network reads is cut
+    settings: ExplanationSettings | None = None,  # None: as they come
+) -> Iterator[Explanation]:  # one for each text
+    """Say which words counted for the stars that a run's network predicts.
+
+    Raises `InputError` if the run has no fine-tuned network, or without captum.
+    """
+    results, folder = read_run(folder), Path(folder)
+    if "fine_tuned" not in results["models"]:
+        raise InputError(f"{folder}: expected a run with a fine-tuned network, found only "
+                         f"{', '.join(results['models'])}. Make one with yelp_tl compare or finetune.")
+    (model, tokenizer), config = load_classifier(folder / "model"), results["config"]
+    for text in texts:
+        yield explain_review(model, tokenizer, unescape(text) if config["unescape"] else text,
+                             max_length=config["training"]["max_length"], settings=settings)
 
 # %% ../nbs/14_comparison.ipynb #956ca1ac
 def predict_to_file(
