@@ -28,7 +28,7 @@ FOUND = {
         "data": "simulated reviews", "n_train": n_train, "n_test": n_test, "seed": experiment.seed,
         "models": scores, "epochs": tuned.epochs, "seconds": tuned.seconds, "tokens": tuned.tokens_computed,
         "pair": compare_pair(test_labels, predicted, "fine_tuned", "naive_bayes", seed=experiment.seed),
-        "examples": [{"text": text, "given": given_stars(text)} for text in EXAMPLES],
+        "examples": [read_review(text) for text in EXAMPLES],
     }""",
 }
 PREDICTIONS = """{
