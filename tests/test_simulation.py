@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm, poisson_binom
 
 import yelp_tl.data as data
 import yelp_tl.simulation as simulation
@@ -109,10 +110,11 @@ def test_stars_are_equally_frequent_and_follow_the_mood(reviews):
 
 
 def brute_force(process, n, rng):
-    """Moods, labels and the levels of three aspects, drawn with numpy alone."""
+    """Moods, labels and the levels of three aspects, drawn with numpy alone; each cut draws luck of its own."""
     moods = rng.normal(size=n)
     labels = np.searchsorted(star_thresholds(process), moods + rng.normal(0, process.leniency, n))
-    levels = np.searchsorted(process.cuts, moods[:, None] + rng.normal(0, process.spread, (n, 3))) - 2
+    above = [moods[:, None] + rng.normal(0, process.spread, (n, 3)) > cut for cut in process.cuts]
+    levels = np.sum(above, axis=0) - 2
     return moods, labels, levels
 
 
@@ -125,9 +127,39 @@ def test_shares_agree_with_brute_force(process):
     assert np.allclose(level_shares([0.3], process)[0], found, atol=0.02)
 
 
+class FixedMood(Dice):
+    """Dice whose first number from the normal distribution, the mood of a visit, is given."""
+
+    def __init__(self, mood, *key):
+        super().__init__(*key)
+        self.left = [mood]
+
+    def normal(self, width=1.0):
+        return self.left.pop() if self.left else super().normal(width)
+
+
+@pytest.mark.parametrize("process", [Process(), Process(spread=0.8, cuts=(-2.0, -0.5, 0.2, 1.0))])
+@pytest.mark.parametrize("mood", [-0.8, 0.0, 1.2])
+def test_level_shares_are_those_of_the_visits(mood, process):
+    visits = [simulation._visit(FixedMood(mood, "levels", row), process) for row in range(1000)]
+    assert {visit[0] for visit in visits} == {mood}
+    found = [level + 2 for visit in visits for level in visit[3].values()]
+    expected = level_shares([mood], process)[0]
+    errors = np.sqrt(expected * (1 - expected) / len(found))
+    assert np.all(np.abs(np.bincount(found, minlength=5) / len(found) - expected) < 4 * errors + 2 / len(found))
+
+
+def test_level_shares_are_the_poisson_binomial_distribution():
+    process, moods = Process(), [-3.0, -0.4, 0.1, 2.0]
+    chances = norm.cdf((np.array(moods)[:, None] - process.cuts) / process.spread)
+    expected = [poisson_binom.pmf(range(5), list(row)) for row in chances]
+    assert np.allclose(level_shares(moods, process), expected)
+    assert np.allclose(level_shares(np.linspace(-6, 6, 50)).sum(axis=1), 1)
+
+
 @pytest.mark.parametrize("told", [(0, 0, 0), (1, 1, 2), (-2, -1, -1), (2, 2, 2)])
 def test_posterior_agrees_with_brute_force(told):
-    _, labels, levels = brute_force(Process(), 1_000_000, np.random.default_rng(2))
+    _, labels, levels = brute_force(Process(), 300_000, np.random.default_rng(2))
     same = np.all(np.sort(levels, axis=1) == sorted(told), axis=1)
     assert np.allclose(star_posterior(told), np.bincount(labels[same], minlength=5) / same.sum(), atol=0.02)
 
@@ -139,12 +171,14 @@ def test_mood_ceiling_agrees_with_brute_force(leniency):
     assert abs(np.mean(star_shares(moods, process).argmax(axis=1) == labels) - mood_ceiling(process)) < 0.004
 
 
-def test_text_ceiling_agrees_with_reviews_and_with_its_own_certainty():
-    rows = range(3000)
-    probabilities = ceiling_probabilities("train", rows)
-    labels = [simulate_review("train", row).label for row in rows]
-    assert abs(np.mean(probabilities.argmax(axis=1) == labels) - text_ceiling()) < 0.03
-    assert abs(probabilities.max(axis=1).mean() - text_ceiling()) < 0.01  # what it expects of itself
+def test_text_ceiling_is_what_the_ideal_reader_reaches():
+    visits = [simulation._visit(Dice("train", row)) for row in range(20_000)]
+    told = [tuple(sorted(levels.values())) for *_, levels in visits]
+    posteriors = {levels: star_posterior(levels) for levels in set(told)}
+    right = [posteriors[levels].argmax() == label for levels, (_, label, *_) in zip(told, visits, strict=True)]
+    certainty = [posteriors[levels].max() for levels in told]
+    for found in (right, certainty):  # what it reaches, and what it expects of itself
+        assert abs(np.mean(found) - text_ceiling()) < 3 * np.std(found) / np.sqrt(len(found))
 
 
 def test_ceilings_lie_in_their_bands_and_fall_with_leniency_and_spread():

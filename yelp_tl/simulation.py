@@ -40,7 +40,7 @@ class Process:
     "How a visit becomes stars and statements; a value that makes no sense is refused with `InputError`."
 
     leniency: float = 0.2  # standard deviation between people after the same visit; moods have 1
-    spread: float = 0.4  # standard deviation between the aspects of the same visit
+    spread: float = 0.4  # standard deviation of the luck that an aspect draws anew at each cut
     cuts: tuple[float, ...] = (-1.15, -0.4, 0.4, 1.15)  # where an aspect turns from awful to poor, so-so, good, superb
     more_aspects: tuple[int, ...] = (1, 2, 2, 3)  # aspects told besides the main one, each entry as likely
     verdict: float = 0.7  # share of reviews that also sum up
@@ -55,16 +55,6 @@ class Process:
         if not self.more_aspects or not set(self.more_aspects) <= {1, 2, 3}:
             raise InputError(f"Expected more_aspects of 1, 2 and 3, found {self.more_aspects}. Take out the others.")
 
-# %% ../nbs/01_simulation.ipynb #06b0af6d
-def _areas(
-    centres: ArrayLike,  # (n,) middles of the bells
-    cuts: Sequence[float],  # four thresholds, rising
-    width: float,  # standard deviation of each bell
-) -> np.ndarray:  # (n, 5) areas between the thresholds; each row sums to 1
-    "Probability that a normal number falls into each of five parts."
-    edges = np.array([-np.inf, *cuts, np.inf])
-    return np.diff(norm.cdf((edges - np.asarray(centres, dtype=float)[:, None]) / width), axis=1)
-
 # %% ../nbs/01_simulation.ipynb #c49c213b
 def star_thresholds(
     process: Process = Process(),
@@ -78,7 +68,8 @@ def star_shares(
     process: Process = Process(),
 ) -> np.ndarray:  # (n, 5) each row sums to 1
     "Probability of each number of stars, given the mood."
-    return _areas(moods, star_thresholds(process), process.leniency)
+    edges = np.array([-np.inf, *star_thresholds(process), np.inf])
+    return np.diff(norm.cdf((edges - np.asarray(moods, dtype=float)[:, None]) / process.leniency), axis=1)
 
 # %% ../nbs/01_simulation.ipynb #62f43490
 @cache
@@ -101,8 +92,12 @@ def level_shares(
     moods: ArrayLike,  # (n,) moods
     process: Process = Process(),
 ) -> np.ndarray:  # (n, 5) for the levels -2 to 2; each row sums to 1
-    "Probability of each level of one aspect, given the mood."
-    return _areas(moods, process.cuts, process.spread)
+    "Probability of each level of one aspect, given the mood (the Poisson binomial distribution of four cuts passed)."
+    passes = norm.cdf((np.asarray(moods, dtype=float)[:, None] - np.array(process.cuts)) / process.spread)
+    shares = np.ones((len(passes), 1))  # before the first cut: none passed, for sure
+    for chance in passes.T[:, :, None]:
+        shares = np.pad(shares * (1 - chance), ((0, 0), (0, 1))) + np.pad(shares * chance, ((0, 0), (1, 0)))
+    return shares
 
 # %% ../nbs/01_simulation.ipynb #c0517fb7
 def star_posterior(
@@ -111,8 +106,9 @@ def star_posterior(
 ) -> np.ndarray:  # (5,) sums to 1
     "Probability of each number of stars, given all levels that a review tells (Bayes' rule)."
     moods, weights = _mood_grid()
+    shares = level_shares(moods, process)
     for level in levels:
-        weights = weights * level_shares(moods, process)[:, level + 2]
+        weights = weights * shares[:, level + 2]
     return weights @ star_shares(moods, process) / weights.sum()
 
 # %% ../nbs/01_simulation.ipynb #33c53f75
