@@ -8,8 +8,7 @@ import os
 import random
 import signal
 import tracemalloc
-from types import SimpleNamespace
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, call
 
 import numpy as np
 import pyarrow as pa
@@ -277,23 +276,43 @@ def test_scoring_keeps_answers_alone(monkeypatch, tmp_path):
     assert most[1] - most[0] < 400_000  # 40 bytes a row are kept, and doubled where they are joined
 
 
-def test_freed_memory_is_given_back_after_each_part(monkeypatch, tmp_path):
+@contextlib.contextmanager
+def noted(notes):
+    notes.append("begin")
+    try:
+        yield
+    finally:
+        notes.append("end")
+
+
+def test_large_pieces_go_back_while_texts_are_predicted(monkeypatch):
     # without that, the gaps between freed pieces grew by 200 MB from 10,000 to 100,000 rows
-    given, texts = [], [f"text {number}" for number in range(25)]
-    use_predictor(monkeypatch, lambda texts: np.full((len(texts), 5), 0.2))
-    monkeypatch.setattr(comparison, "give_memory_back", lambda: given.append(1))
+    notes, texts = [], [f"text {number}" for number in range(25)]
+    use_predictor(monkeypatch, lambda texts: notes.append(len(texts)) or np.full((len(texts), 5), 0.2))
+    monkeypatch.setattr(comparison, "memory_returned", lambda: noted(notes))
     monkeypatch.setattr(comparison, "PART_ROWS", 10)
-    assert len(comparison.predict_with_run("run", texts, progress=False)["stub"]) == 25 and len(given) == 3
-    assert len(list(comparison.predict_in_parts("run", texts, size=5, progress=False))) == 5 and len(given) == 3 + 5
+    comparison.predict_with_run("run", texts, progress=False)
+    assert notes == ["begin", 10, 10, 5, "end"]
+    notes.clear()
+    parts = comparison.predict_in_parts("run", texts, size=10, progress=False)
+    next(parts)
+    parts.close()
+    assert notes == ["begin", 10, "end"]
 
 
-def test_memory_is_given_back_to_the_system(monkeypatch):
-    library = SimpleNamespace(malloc_trim=MagicMock())
+def test_the_usual_memory_comes_back(monkeypatch):
+    library = MagicMock()
     monkeypatch.setattr(finetuning, "_glibc", lambda: library)
-    finetuning.give_memory_back()
+    with contextlib.suppress(KeyboardInterrupt), finetuning.memory_returned():
+        library.mallopt.assert_called_once_with(finetuning._MMAP_THRESHOLD, 2**20)
+        library.malloc_trim.assert_not_called()
+        raise KeyboardInterrupt
+    assert library.mallopt.call_args_list[1:] == [call(finetuning._MMAP_MAX, 65_536), call(
+        finetuning._MMAP_THRESHOLD, 32 * 2**20), call(finetuning._TRIM_THRESHOLD, 64 * 2**20)]
     library.malloc_trim.assert_called_once_with(0)
     monkeypatch.setattr(finetuning, "_glibc", lambda: None)
-    finetuning.give_memory_back()  # nothing to do, and no error
+    with finetuning.memory_returned():
+        pass  # nothing to do, and no error
 
 
 # writing

@@ -8,7 +8,7 @@ __all__ = ['SAVE_SECONDS', 'choose_device', 'describe_device', 'choose_precision
            'join_processes', 'check_share', 'share_bytes', 'share_json', 'share_rows', 'gather_arrays', 'BatchShare',
            'run_batches', 'score_shares', 'gather_random_states', 'SaveError', 'write_whole', 'read_manifest',
            'training_arguments', 'ProgressBar', 'RunLog', 'Stopwatch', 'RegularSave', 'watchers', 'memory_kept',
-           'give_memory_back', 'first_token_only', 'FineTuned', 'epoch_records', 'training_tokens', 'check_length',
+           'memory_returned', 'first_token_only', 'FineTuned', 'epoch_records', 'training_tokens', 'check_length',
            'tell_truncated', 'checkpoint_folders', 'describe_training', 'newest_checkpoint', 'choose_start',
            'sort_by_length', 'make_trainer', 'fine_tune', 'train_plain', 'run_network', 'predict_probabilities',
            'save_classifier', 'load_classifier', 'mean_of_tokens', 'frozen_features', 'fit_on_features']
@@ -739,6 +739,15 @@ def _glibc() -> ctypes.CDLL | None:  # the C library; None where it is another o
     return ctypes.CDLL(None)
 
 
+def _usual_memory(library: ctypes.CDLL) -> None:
+    "Put the settings back, and give back what is free."
+    # they cannot be read, so these are the ones at which the library arrives by itself
+    library.mallopt(_MMAP_MAX, 65_536)
+    library.mallopt(_MMAP_THRESHOLD, 32 * 2**20)
+    library.mallopt(_TRIM_THRESHOLD, 64 * 2**20)
+    library.malloc_trim(0)
+
+
 @contextmanager
 def memory_kept(
     wanted: bool = True,  # False: change nothing
@@ -753,18 +762,21 @@ def memory_kept(
     try:
         yield
     finally:
-        # the settings cannot be read, so these are the ones at which the library arrives by itself
-        library.mallopt(_MMAP_MAX, 65_536)
-        library.mallopt(_MMAP_THRESHOLD, 32 * 2**20)
-        library.mallopt(_TRIM_THRESHOLD, 64 * 2**20)
-        library.malloc_trim(0)
+        _usual_memory(library)
 
 # %% ../nbs/09_finetuning.ipynb #04c842e7
-def give_memory_back() -> None:
-    "Hand freed memory back to the system; on Linux with the GNU C library only, elsewhere do nothing."
+@contextmanager
+def memory_returned() -> Iterator[None]:  # for with
+    "As long as this lasts, large pieces go back to the system when freed; on Linux with the GNU C library only."
     library = _glibc()
-    if library is not None:
-        library.malloc_trim(0)
+    if library is None:
+        yield
+        return
+    library.mallopt(_MMAP_THRESHOLD, 2**20)  # from this size on, a piece is a mapping of its own
+    try:
+        yield
+    finally:
+        _usual_memory(library)
 
 # %% ../nbs/09_finetuning.ipynb #1727c578
 @contextmanager
