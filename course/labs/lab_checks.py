@@ -622,7 +622,7 @@ def check_recipe(
 
 
 def check_rates(
-    results: dict[float, list[float]],  # learning rate -> accuracy or loss of each seed
+    results: dict[float, list[float]],  # learning rate -> loss of each seed
     again: Callable | None = None,  # then one of the runs is made again
 ) -> None:
     "Two or more learning rates, each with three or more seeds."
