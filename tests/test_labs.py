@@ -307,3 +307,21 @@ def test_grades_add_up_and_texts_are_found(tmp_path):
     assert list(grade_labs.answers_in(LABS / f"{NAMES[0]}.ipynb")) == ["report_text"]
     (tmp_path / "broken.ipynb").write_text("{", encoding="utf-8")
     assert grade_labs.answers_in(tmp_path / "broken.ipynb") == {}
+
+
+def test_a_wrong_word_on_the_command_line_is_told(tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="no such lab: lab9. Expected some of lab1"):
+        make_labs.make_for_teacher(tmp_path, ["lab9"])
+    with pytest.raises(SystemExit, match="expected notebooks"):
+        grade_labs.grade_all(tmp_path / "autograder.zip", tmp_path, tmp_path / "grades", 1)
+    monkeypatch.setattr(sys, "argv", ["grade_labs.py", str(tmp_path / "no.zip"), str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        grade_labs.main()
+    assert stopped.value.code == 2 and "make_labs.py --out dist" in capsys.readouterr().err
+
+
+def test_minutes_of_the_tasks_add_up():
+    for name in NAMES:
+        text = "\n".join(cell["source"] for cell in cells_of(LABS / f"{name}.ipynb"))
+        tasks = [int(number) for number in re.findall(r"points?[^.\n]*, (\d+) minutes", text)]
+        assert len(tasks) == len(tables(name)) and f"| {sum(tasks)} minutes |" in text
