@@ -44,8 +44,9 @@ def restored():
 
 @pytest.fixture(autouse=True)
 def without_report(monkeypatch):
-    "Plots take most of a small run's time; the run in a process of its own has its report."
+    "Plots and explanations take most of a small run's time; the run in a process of its own has its report."
     monkeypatch.setattr(comparison, "write_report", lambda *_: None)
+    monkeypatch.setattr(comparison, "explain_test_rows", lambda *_: None)
 
 
 def write_reviews(path, texts, labels):

@@ -31,19 +31,23 @@ from yelp_tl.comparison import (
     default_folder,
     describe_data,
     draw_rows,
+    explain_with_run,
     format_table,
     open_folder,
     predict_with_run,
     read_run,
     results_section,
+    rows_to_explain,
     run_identity,
     score_run,
     summary_table,
     write_json,
 )
 from yelp_tl.data import STAR_NAMES, InputError, example_reviews, file_sha256, label_counts, rows_sha256, unescape
+from yelp_tl.explanation import ExplanationSettings
 from yelp_tl.finetuning import TrainingSettings
 
+EXPLAIN = comparison.explain_test_rows  # most tests go without
 FIGURES = ("accuracy", "accuracy_interval", "within_one", "mae", "quadratic_weighted_kappa", "macro_f1", "log_loss")
 COSTS = ("fit_seconds", "predict_seconds", "parameters_trained", "tokens_computed", "epochs")
 EPOCH = {"epoch", "train_loss", "scored_on", "n", "loss", "accuracy", "accuracy_interval", "within_one", "mae",
@@ -96,8 +100,9 @@ def strings(value):
 
 @pytest.fixture(autouse=True)
 def without_report(monkeypatch):
-    "Plots take most of a small run's time; the module's finished run, made before, has its report."
+    "Plots and explanations take most of a small run's time; the module's finished run, made before, has its report."
     monkeypatch.setattr(comparison, "write_report", lambda *_: None)
+    monkeypatch.setattr(comparison, "explain_test_rows", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -364,6 +369,47 @@ def test_no_text_of_a_review_but_in_the_report(finished, reviews):
         if path.is_file() and path.name != "report.html":
             content = path.read_bytes().decode("utf-8", errors="replace").lower()
             assert not [part for part in parts if part in content], path.name
+
+
+def test_report_shows_which_words_counted(finished, split):
+    page = (finished[1] / "report.html").read_text(encoding="utf-8")
+    labels, probabilities = np.asarray(split.test["label"][:]), probabilities_of(finished[1], "fine_tuned")
+    rows = rows_to_explain(labels, probabilities, split.test["text"][:])
+    assert re.findall(r"Row (\d+) of the source", page) == [str(split.test_rows[row]) for row in rows] != []
+    assert page.count("Words that counted most") == len(rows)
+
+
+def test_rows_to_explain_are_short_sure_and_of_every_star():
+    labels = np.array([0, 0, 1, 2, 3, 4, 4, 4, 4])
+    sure = np.array([0.5, 0.9, 0.8, 0.7, 0.6, 0.9, 0.8, 0.7, 0.99])
+    stars = np.array([1, 1, 1, 3, 4, 4, 0, 1, 0])
+    probabilities = np.where(np.eye(5)[stars] == 1, sure[:, None], (1 - sure[:, None]) / 4)
+    texts = ["word " * (300 if row == 8 else 10) for row in range(9)]
+    assert rows_to_explain(labels, probabilities, texts) == [1, 3, 4, 6, 5]  # 2 stars: no mistake; 1 and 3: none right
+
+
+def test_without_captum_the_report_goes_without_words(experiment, finished, split, monkeypatch):
+    probabilities = {"fine_tuned": probabilities_of(finished[1], "fine_tuned")}
+    monkeypatch.setattr(comparison, "find_spec", lambda name: None)
+    assert EXPLAIN(experiment, split, probabilities, finished[1], False) is None
+    assert EXPLAIN(experiment, split, {}, finished[1], False) == {}  # no network, nothing to explain
+
+
+def test_a_network_that_cannot_be_explained_costs_no_run(experiment, finished, split, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise RuntimeError("no embeddings")
+
+    monkeypatch.setattr(comparison, "explain_review", fail)
+    probabilities = {"fine_tuned": probabilities_of(finished[1], "fine_tuned")}
+    assert EXPLAIN(experiment, split, probabilities, finished[1], False) == {}
+    assert "goes without the words that counted (RuntimeError)" in capsys.readouterr().err
+
+
+def test_explain_with_run_reads_as_the_run_did(finished, split):
+    text = split.test["text"][0]
+    (found,) = explain_with_run(finished[1], [text], ExplanationSettings(steps=4, max_steps=4))
+    assert found.probabilities == pytest.approx(predict_with_run(finished[1], [text])["fine_tuned"][0], abs=1e-5)
+    assert found.text == text
 
 
 def test_the_same_again_is_read_and_not_run(experiment, finished, monkeypatch):

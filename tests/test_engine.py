@@ -258,6 +258,7 @@ def words(tiny_folder):
 @pytest.fixture(autouse=True)
 def without_plots(monkeypatch):
     monkeypatch.setattr(comparison, "write_report", lambda *_: None)
+    monkeypatch.setattr(comparison, "explain_test_rows", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

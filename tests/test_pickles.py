@@ -54,6 +54,7 @@ def restored(monkeypatch):
     from transformers.utils import logging
 
     monkeypatch.setattr(comparison, "write_report", lambda *_: None)
+    monkeypatch.setattr(comparison, "explain_test_rows", lambda *_: None)
     handler, verbosity = signal.getsignal(signal.SIGTERM), logging.get_verbosity()
     yield
     signal.signal(signal.SIGTERM, handler)
@@ -258,6 +259,7 @@ def test_the_command_resumes_no_pickle(planted, options, tmp_path, monkeypatch, 
         for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
             (checkpoint / name).write_bytes(content)
     monkeypatch.setattr(comparison, "write_report", lambda *_: None)
+    monkeypatch.setattr(comparison, "explain_test_rows", lambda *_: None)
     capsys.readouterr()
     code = cli.main([*words, "--resume"])
     error = capsys.readouterr().err

@@ -2,6 +2,8 @@
 import re
 import shutil
 import subprocess
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 from importlib.resources import files
 from xml.etree import ElementTree
@@ -12,15 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+import yelp_tl.report as report
 from yelp_tl.data import clean_text
-from yelp_tl.errors import worst_mistakes
+from yelp_tl.errors import error_slices, list_mistakes
 from yelp_tl.evaluation import compare_pair, score
+from yelp_tl.explanation import Explanation, explanation_html
 from yelp_tl.report import (
     Column,
     answer_sentence,
     best_models,
     describe_confusion,
     epochs_section,
+    explained_card,
     find_pair,
     flatten,
     folded_text,
@@ -33,6 +38,7 @@ from yelp_tl.report import (
     show_p,
     show_seconds,
     simulated_sentence,
+    words_section,
     write_report,
 )
 
@@ -69,7 +75,7 @@ class Page(HTMLParser):
         self.open.pop()
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.words.append(data)
 
     def named(self, tag):
@@ -109,10 +115,23 @@ def made_up(names, n=24, seed=0, epochs=True):
 ALL = ["majority", "naive_bayes", "logistic_regression", "frozen_features", "fine_tuned"]
 
 
-def write(folder, names=ALL, texts=None, **settings):
+def explained(text, probabilities, **changes):
+    "An explanation of a text by hand: its words up and down in turn."
+    spans = tuple((found.start(), found.end()) for found in re.finditer(r"\S+", text))
+    scores = tuple((0.6, -0.4, 0.01)[number % 3] / (1 + number) for number in range(len(spans)))
+    stars = float(probabilities @ np.arange(1, 6))
+    fields = {"text": text, "spans": spans, "scores": scores, "probabilities": tuple(probabilities.tolist()),
+              "stars": stars, "empty_stars": stars - sum(scores), "baseline": "mask", "gap": 0.001, "tolerance": 0.02,
+              "steps": 32, "read_until": len(text)}
+    return Explanation(**fields | changes)
+
+
+def write(folder, names=ALL, texts=None, explain=True, **settings):
     results, labels, probabilities = made_up(names, **settings)
     texts = [f"text {i}" for i in range(len(labels))] if texts is None else texts
-    return write_report(folder, results, labels, probabilities, texts, np.arange(len(labels)) + 1000)
+    found = {row: explained(texts[row], probabilities["fine_tuned"][row]) for row in (0, 5, 13)
+             } if explain and "fine_tuned" in names else None
+    return write_report(folder, results, labels, probabilities, texts, np.arange(len(labels)) + 1000, found)
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +158,14 @@ def test_page_has_one_of_everything_it_needs(page):
     assert "$" not in page.text.replace("$title ${answer}", "")
 
 
-def test_page_fetches_nothing_and_runs_nothing(html, page):
-    assert "//" not in re.sub(r'"data:image/png;base64,[^"]+"', "", html)  # no address with or without a scheme
-    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & {name for name, _ in page.tags}
+SCRIPT = files("yelp_tl").joinpath("report_table.js").read_text(encoding="utf-8")
+
+
+def test_page_fetches_nothing_and_runs_one_script_of_ours(html, page):
+    # no address with or without a scheme
+    assert "//" not in re.sub(r'"data:image/png;base64,[^"]+"|\'sha256-[^\']+\'', "", html)
+    assert not {"link", "iframe", "object", "embed", "base", "form"} & {name for name, _ in page.tags}
+    assert re.findall(r"<script\b(.*?)>(.*?)</script>", html, flags=re.S) == [("", SCRIPT)]
     for name, attributes in page.tags:
         assert not any(key.startswith("on") for key in attributes), (name, attributes)
         for key in ("src", "href", "action", "data"):
@@ -151,9 +175,17 @@ def test_page_fetches_nothing_and_runs_nothing(html, page):
     assert "url(" not in style and "@import" not in style
 
 
-def test_policy_of_the_page_forbids_scripts(page):
+def test_policy_of_the_page_forbids_all_other_scripts(page):
     policy = next(meta["content"] for meta in page.named("meta") if meta.get("http-equiv"))
-    assert "default-src 'none'" in policy and "script-src" not in policy
+    parts = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    digest = b64encode(sha256(SCRIPT.encode()).digest()).decode()
+    assert parts["default-src"] == "'none'" and parts["script-src"] == f"'sha256-{digest}'"
+
+
+def test_script_writes_no_html_and_asks_no_server():
+    forbidden = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval", "Function(", "fetch",
+                 "XMLHttpRequest", "import(", "localStorage", "cookie", "</", "<!--", "$", "`")
+    assert [word for word in forbidden if word in SCRIPT] == []
 
 
 @pytest.mark.parametrize("texts", [NASTY[:6], NASTY[6:]])
@@ -162,8 +194,8 @@ def test_strange_texts_stay_text(texts, tmp_path):
     results, labels, _ = made_up(["naive_bayes"], n=len(texts))
     wrong = {"naive_bayes": np.eye(5)[(labels + 1) % 5]}
     page = Page(write_report(tmp_path, results, labels, wrong, texts, range(len(texts))).read_text(encoding="utf-8"))
-    assert not {"script", "img", "b"} & {name for name, _ in page.tags}
-    assert len(page.named("article")) == len(page.named("blockquote")) == len(texts)
+    assert not {"img", "b"} & {name for name, _ in page.tags} and len(page.named("script")) == 1
+    assert len(page.named("blockquote")) == len(texts)
     readable = {"null \0 byte": "null \ufffd byte", "\ud800 lone surrogate": "? lone surrogate",
                 "line\\nbreak and \\\"quote\\\"": 'line\nbreak and "quote"'}
     for text in texts:
@@ -171,12 +203,15 @@ def test_strange_texts_stay_text(texts, tmp_path):
 
 
 OWNED = "document.title='owned';document.body.dataset.owned='1'"
-ATTACKS = [  # as many as a report shows mistakes
+ATTACKS = [
     f"<script>{OWNED}</script>", f'<img src="x" onerror="{OWNED}">', f"</script></style><script>{OWNED}</script>",
     f"--><svg onload={OWNED}>\u2028<script>{OWNED}</script>", f"<<script\n>{OWNED}//<</script\n>",
     f'" onmouseover="{OWNED}" x="', f"<iframe srcdoc='<script>{OWNED}</script>'></iframe>",
     f"</blockquote></article></main></body></html></title></svg><script>{OWNED}</script>",
     f"<a href=javascript:{OWNED}>javascript:{OWNED}</a>", f"&lt;script&gt;{OWNED}&lt;/script&gt; {{{{7*7}}}} ${{7*7}}",
+    f"</td></tr></tbody></table></div><script>{OWNED}</script>", f"</summary></details><details ontoggle={OWNED} open>",
+    f"</span></mark><math><mtext></table><img src=x onerror={OWNED}>", f"</option></select><svg onload={OWNED}>",
+    f"</script><!--<script>{OWNED}</script>-->", f"5 stars\" data-column=\"equal\" onclick=\"{OWNED}",
 ]
 
 
@@ -188,7 +223,9 @@ def write_attacked(folder):
         part |= {key: ATTACKS[number] for key, value in part.items() if isinstance(value, str | None)}
     results["config"][ATTACKS[0]] = results["environment"]["versions"][ATTACKS[1]] = ATTACKS[2]
     results["data"]["source"] = "<script>a.csv\u2028"
-    return write_report(folder, results, labels, wrong, ATTACKS, range(len(labels)))
+    found = {row: explained(text, wrong["fine_tuned"][row], read_until=len(text) // 2 if row % 2 else len(text))
+             for row, text in enumerate(ATTACKS)}
+    return write_report(folder, results, labels, wrong, ATTACKS, range(len(labels)), found)
 
 
 def names_of_tags(html):
@@ -205,10 +242,11 @@ def test_attacks_make_no_element_and_no_attribute(html, tmp_path):
     attacked = write_attacked(tmp_path).read_text(encoding="utf-8")
     expected, attributes = names_of_tags(html)
     found, more = names_of_tags(attacked)
-    assert found <= expected and more <= attributes
-    assert not {"script", "img", "iframe"} & found and not any(name.startswith("on") for name in more)
-    text = Page(attacked).text
-    assert all(attack in text for attack in ATTACKS)
+    assert found <= expected | {"strong"} and more <= attributes
+    assert not {"img", "iframe"} & found and not any(name.startswith("on") for name in more)
+    page = Page(attacked)
+    assert len(page.named("script")) == 1 and SCRIPT in attacked
+    assert all(page.text.count(attack) >= 1 for attack in ATTACKS)
 
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome", "chrome"])), None)
@@ -219,18 +257,49 @@ CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", 
 @pytest.mark.parametrize("policy", [True, False])
 def test_a_real_browser_runs_no_attack(policy, tmp_path):
     "With the page's own policy against scripts, and without it: the texts are escaped, too."
-    path = write_attacked(tmp_path)
-    page = path.read_text(encoding="utf-8")
-    path.write_text(page if policy else re.sub(r"<meta http-equiv[^>]+>", "", page, count=1), encoding="utf-8")
+    path, clean = write_attacked(tmp_path), write(tmp_path / "clean", ["naive_bayes", "fine_tuned"])
+    for page in (path, clean):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text if policy else re.sub(r"<meta http-equiv[^>]+>", "", text, count=1), encoding="utf-8")
     control = tmp_path / "control.html"
     control.write_text(f"<title>fine</title><body>{ATTACKS[0]}", encoding="utf-8")
-    shown, owned = open_in_browser(path, tmp_path), open_in_browser(control, tmp_path)
+    shown, owned, harmless = (open_in_browser(page, tmp_path) for page in (path, control, clean))
     assert "<title>owned</title>" in owned  # so that an attack would be seen
     assert "<title>From reviews to stars" in shown and "data-owned" not in shown
-    expected, attributes = names_of_tags(page)
-    found, more = names_of_tags(shown)
-    assert found - expected <= {"tbody"} and more <= attributes  # a browser puts in what tables may leave out
+    assert "16 of 16 rows shown" in shown  # our own script ran
+    (expected, attributes), (found, more) = names_of_tags(harmless), names_of_tags(shown)
+    assert found <= expected | {"strong", "details", "summary"} and more <= attributes
     assert all(attack in Page(shown).text for attack in ATTACKS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium or Chrome on the PATH")
+def test_a_real_browser_sorts_and_filters(tmp_path):
+    "A script of the test presses what a reader would press, and notes the rows that are shown."
+    page = write(tmp_path, ["naive_bayes"], texts=[f"text {i} " + "word " * i for i in range(24)])
+    plain = re.sub(r"<meta http-equiv[^>]+>", "", page.read_text(encoding="utf-8"), count=1)
+    steps = """<script>
+    const rows = () => [...document.querySelectorAll("table.browse tbody tr")].filter((row) => !row.hidden)
+      .map((row) => [0, 1, 6].map((place) => row.cells[place].textContent).join(":")).join(" ");
+    const note = (name) => { document.body.dataset[name] = rows(); };
+    const set = (place, value) => {
+      const one = document.querySelectorAll(".filters select, .filters input")[place];
+      one.value = value; one.dispatchEvent(new Event("input")); };
+    const press = () => document.querySelectorAll("table.browse thead button")[6].click();
+    note("start"); press(); note("down"); press(); note("up");
+    set(0, "3"); note("threes"); set(0, ""); set(4, "TEXT 1"); note("found"); set(4, "");
+    note("all");
+    </script></body>"""
+    page.write_text(plain.replace("</body>", steps), encoding="utf-8")
+    body = next(attributes for name, attributes in Page(open_in_browser(page, tmp_path)).tags if name == "body")
+    seen = {name: [row.split(":") for row in re.findall(r"\d+:\d stars?:\d+", body[f"data-{name}"])]
+            for name in ("start", "down", "up", "threes", "found", "all")}
+    words = {name: [int(row[2]) for row in rows] for name, rows in seen.items()}
+    assert len(words["start"]) > 5 and words["down"] == sorted(words["start"], reverse=True)
+    assert words["up"] == words["all"] == sorted(words["start"])
+    assert seen["threes"] == [row for row in seen["up"] if row[1] == "3 stars"] != []
+    assert [int(row[0]) - 1000 for row in seen["found"]] == [
+        int(row[0]) - 1000 for row in seen["up"] if row[0] == "1001" or row[0] >= "1010" and row[0] < "1020"]
 
 
 def open_in_browser(path, folder):
@@ -259,7 +328,7 @@ def test_clean_text_is_read_back_as_it_was(text):
 
 def test_every_picture_has_a_text_and_a_caption(page):
     pictures = page.named("svg")
-    assert len(pictures) == len(page.named("figure")) == len(page.named("figcaption")) == 1 + 5 + 2
+    assert len(pictures) == len(page.named("figure")) == len(page.named("figcaption")) == 1 + 5 + 2 + 1
     assert all(picture["role"] == "img" and len(picture["aria-label"]) > 40 for picture in pictures)
     assert len({picture["aria-label"] for picture in pictures}) == len(pictures)
 
@@ -280,7 +349,7 @@ def test_tables_have_captions_and_scopes(page):
 
 def test_rows_of_tables_are_equally_long(html):
     for table in re.findall(r"<table.*?</table>", html, flags=re.S):
-        assert len({len(re.findall(r"<t[hd]\b", row)) for row in re.findall(r"<tr>.*?</tr>", table, flags=re.S)}) == 1
+        assert len({len(re.findall(r"<t[hd]\b", row)) for row in re.findall(r"<tr\b.*?</tr>", table, flags=re.S)}) == 1
 
 
 def test_headings_do_not_skip_a_level(page):
@@ -297,7 +366,8 @@ def test_nothing_measured_is_a_dash_never_none(page):
 def test_plots_are_files_that_open(path):
     plots = sorted((path.parent / "plots").iterdir())
     assert [plot.name for plot in plots] == sorted(
-        ["accuracy.svg", "accuracy_fine_tuned.svg", "loss_fine_tuned.svg", *(f"confusion_{name}.svg" for name in ALL)])
+        ["accuracy.svg", "accuracy_fine_tuned.svg", "loss_fine_tuned.svg", "slices.svg",
+         *(f"confusion_{name}.svg" for name in ALL)])
     for plot in plots:
         root = ElementTree.fromstring(plot.read_bytes())
         assert root.tag.endswith("svg") and root.get("aria-label")
@@ -315,7 +385,7 @@ def test_same_run_same_bytes(path, tmp_path):
 @pytest.mark.parametrize("names", [["majority"], ["naive_bayes", "fine_tuned"], ["majority", "naive_bayes"]])
 def test_a_part_of_the_models_will_do(names, tmp_path):
     page = Page(write(tmp_path, names, epochs=False).read_text(encoding="utf-8"))
-    assert len(page.named("svg")) == 1 + len(names)
+    assert len(page.named("svg")) == 1 + len(names) + 1
     assert "No model of this run was trained in epochs." in page.text
     assert ("Frozen features" in page.text) is False
     assert ("No two models were compared" in page.text) is (len(names) == 1)
@@ -338,6 +408,7 @@ def test_no_mistake_no_card(tmp_path):
     page = Page(write_report(tmp_path, results, labels, {"fine_tuned": np.eye(5)[labels]}, ["x"] * 24, range(24))
                 .read_text(encoding="utf-8"))
     assert "made no mistake" in page.text and not page.named("article")
+    assert not [table for table in page.named("table") if table.get("class") == "browse"]
 
 
 def test_rows_that_do_not_belong_together_are_refused(tmp_path):
@@ -350,12 +421,85 @@ def test_rows_that_do_not_belong_together_are_refused(tmp_path):
 def test_mistakes_show_source_rows_and_the_whole_text(tmp_path):
     texts = [f"start{i} " + "word " * 100 + f"end{i}" for i in range(24)]
     results, labels, probabilities = made_up(["naive_bayes"])
-    page = Page(write_report(tmp_path, results, labels, probabilities, texts, np.arange(24) + 1000)
-                .read_text(encoding="utf-8"))
-    worst = worst_mistakes(labels, probabilities["naive_bayes"])
-    assert len(page.named("article")) == len(worst) == 10
-    assert re.findall(r"Row (\d+) of the source", page.text) == [str(1000 + i) for i in worst]
-    assert all(f"end{i}" in page.text for i in worst)
+    html = write_report(tmp_path, results, labels, probabilities, texts, np.arange(24) + 1000).read_text("utf-8")
+    worst = list_mistakes(texts, labels, probabilities["naive_bayes"])
+    rows = re.findall(r'<tr role="row"><th role="rowheader" scope="row">(\d+)</th>(.*?)</tr>', html, flags=re.S)
+    assert [int(row) for row, _ in rows] == [1000 + one.row for one in worst]
+    for one, (_, cells) in zip(worst, rows, strict=True):
+        shown = re.findall(r'<td role="cell">(.*?)</td>', cells)
+        assert int(shown[0][0]) - 1 == one.label and int(shown[1][0]) - 1 == one.predicted
+        assert shown[2:] == [str(one.distance), f"{one.confidence:.1%}", f"{one.loss:.2f}", "102", "–"]
+        assert f"end{one.row}" in cells
+    assert f"All {len(worst)} wrong predictions of Naive Bayes" in Page(html).text
+
+
+def test_a_long_list_of_mistakes_is_cut_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "MISTAKES_SHOWN", 4)
+    html = write(tmp_path, ["naive_bayes"]).read_text("utf-8")
+    assert html.count('<tr role="row"><th role="rowheader"') == 4
+    assert re.search(r"The 4 of \d+ wrong predictions of Naive Bayes with the largest loss", Page(html).text)
+
+
+def test_rows_that_all_models_agree_against_are_marked(tmp_path):
+    results, labels, _ = made_up(["majority", "naive_bayes", "fine_tuned"])
+    wrong = np.eye(5)[np.where(np.arange(24) < 3, (labels + 2) % 5, labels)]
+    probabilities = {"majority": np.eye(5)[[0] * 24], "naive_bayes": wrong, "fine_tuned": wrong}
+    page = write_report(tmp_path, results, labels, probabilities, ["x"] * 24, range(24)).read_text("utf-8")
+    assert re.findall(r'<td role="cell">(yes|–)</td>', page) == ["yes"] * 3
+    assert ("On 3 of 24 test reviews (12.5%, 95% interval 4.3% to 31.0%) all of Naive Bayes and Fine-tuned name the "
+            "same star, and the label is another.") in Page(page).text
+
+
+def test_one_model_that_reads_has_nobody_to_agree_with(tmp_path):
+    assert "and the label is another" not in Page(write(tmp_path, ["majority", "naive_bayes"]).read_text("utf-8")).text
+
+
+def test_slices_are_those_of_the_best_model(tmp_path):
+    texts = ["not good but fine " * (1 + i) for i in range(24)]
+    results, labels, probabilities = made_up(ALL)
+    page = write_report(tmp_path, results, labels, probabilities, texts, range(24)).read_text("utf-8")
+    slices = error_slices(texts, labels, probabilities[ranking(results)[0]])
+    table = next(found for found in re.findall(r"<table.*?</table>", page, flags=re.S) if "Kinds of reviews" in found)
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', table, flags=re.S)
+    assert [name for name, _ in rows] == [f"{one.group}: {one.name}" for one in slices]
+    for one, (_, cells) in zip(slices, rows, strict=True):
+        assert show(one.accuracy) in cells and show_interval(one.interval) in cells and str(one.rows) in cells
+    assert f"{slices[0].looks} comparisons were made" in Page(page).text
+
+
+def test_rows_that_are_all_alike_have_no_slices(tmp_path):
+    results, labels, probabilities = made_up(["naive_bayes"], n=1)
+    page = write_report(tmp_path, results, labels, probabilities, ["x"], [0]).read_text("utf-8")
+    assert "too few or too much alike" in Page(page).text and not (tmp_path / "plots" / "slices.svg").exists()
+
+
+def test_explained_reviews_are_cards_with_words_and_numbers(html, page):
+    articles = re.findall(r"<article.*?</article>", html, flags=re.S)
+    assert len(articles) == len(page.named("article")) == 3
+    assert all("Words that counted most" in article and "Expected stars" in article for article in articles)
+    assert [re.search(r"Row (\d+) of the source", article)[1] for article in articles] == ["1000", "1005", "1013"]
+    assert "Stars added" in page.text
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_card_says_whether_the_network_was_right(right):
+    card = explained_card(explained("good food", np.eye(5)[4]), 7, 4 if right else 0)
+    assert ("Rightly predicted 5 stars" in card) is right and ("Truly 1 star" in card) is not right
+    assert ("predicted 5 stars</span>" in card)
+
+
+def test_without_captum_the_report_says_how_to_get_it(tmp_path):
+    page = Page(write(tmp_path, explain=False).read_text("utf-8"))
+    assert 'pip install "yelp_tl[evidence]"' in page.text and not page.named("article")
+
+
+def test_without_a_network_no_word_is_said_about_words(tmp_path):
+    page = Page(write(tmp_path, ["majority", "naive_bayes"]).read_text("utf-8"))
+    assert "Which words counted?" not in page.text and "Stars added" not in page.text
+
+
+def test_no_review_could_be_explained():
+    assert "No review of this run was explained" in words_section(np.array([]), np.array([]), {}).body
 
 
 def run_of(accuracies, interval=None):
@@ -493,11 +637,30 @@ def test_plot_epochs_without_scores():
     assert plot_epochs([{"epoch": 1, "train_loss": 1.0}], Figure().subplots(), "accuracy").get_title().startswith("Acc")
 
 
+def test_marked_words_have_enough_contrast():
+    "The strongest colour behind a word, on a card by day and by night, and the line below against the card (3 to 1)."
+    styles = [explanation_html(explained("up down", np.eye(5)[4], scores=(sign, 0.0))) for sign in (1.0, -1.0)]
+    themes = re.findall(r":root \{(.*?)\}", files("yelp_tl").joinpath("report_template.html").read_text("utf-8"), re.S)
+    for style in styles:
+        red, green, blue, strength = re.search(r"rgba\((\d+), (\d+), (\d+), ([\d.]+)\)", style).groups()
+        mark = [int(part) for part in (red, green, blue)]
+        for theme in themes:
+            colours = dict(re.findall(r"--(\w+): (#\w{6})", theme))
+            card = [int(colours["card"][i:i + 2], 16) for i in (1, 3, 5)]
+            behind = [round(float(strength) * one + (1 - float(strength)) * other)
+                      for one, other in zip(mark, card, strict=True)]
+            for ink, ground, least in ((colours["ink"], behind, 4.5), ("#{:02x}{:02x}{:02x}".format(*mark), card, 3)):
+                light, dark = sorted([_luminance(ink), _luminance("#{:02x}{:02x}{:02x}".format(*ground))], reverse=True)
+                assert (light + 0.05) / (dark + 0.05) >= least, (theme, ink, ground)
+
+
 def test_template_is_package_data_and_made_for_dark_phones_and_paper():
     template = files("yelp_tl").joinpath("report_template.html").read_text(encoding="utf-8")
     for needed in ("prefers-color-scheme: dark", "@media print", "overflow-x: auto", "system-ui"):
         assert needed in template
     phone, paper = (template.index(media) for media in ("@media (max-width: 34rem)", "@media print"))
+    assert "nth-child(n + 11 of :not([hidden]))" in template[paper:]
+    assert ".browse, .browse tbody { display: block; }" in template[phone:paper]
     rows = ".models th:first-child, .pairs th:first-child { position: "
     assert rows + "sticky" in template[phone:paper] and rows + "static" in template[paper:]
 

@@ -42,6 +42,7 @@ def finished(tiny_folder, tmp_path_factory):
                             models=("naive_bayes", "fine_tuned"), training=settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "write_report", lambda *_: None)
+        patch.setattr(comparison, "explain_test_rows", lambda *_: None)
         return compare(experiment, place / "run", progress=False)
 
 

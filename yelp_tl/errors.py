@@ -202,12 +202,12 @@ class Slice:
 def read_slice(
     found: Slice,
 ) -> str:
-    "What the intervals of a slice say, in words."
+    "What the intervals of a slice say about it and the rest, in words."
     way = "better" if found.difference > 0 else "worse"
     if found.stands_out:
-        return f"{way} than the rest, also after {found.looks} looks"
+        return f"clearly {way}"
     if found.interval[0] > 0 or found.interval[1] < 0:
-        return f"{way}, but not clear after {found.looks} looks"
+        return f"perhaps {way}"  # clear only if it were the one look
     return "no clear difference"
 
 # %% ../nbs/10_errors.ipynb #26730fb0

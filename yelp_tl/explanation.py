@@ -273,7 +273,7 @@ def plot_explanation(
 def _marked_word(word: str, score: float, largest: float) -> str:
     "A word as HTML, coloured and underlined by its score; weak ones stay plain."
     share = abs(score) / largest if largest else 0
-    if share < 0.1:
+    if share < 0.2:
         return clean_text(word)
     colour, line = ("43, 127, 201", "solid") if score > 0 else ("214, 112, 32", "wavy")
     weight = "; font-weight: 600" if share > 0.5 else ""
