@@ -158,7 +158,7 @@ def _word_scores(
         with first_token_only(model):
             parts = method.attribute(ids, baselines=empty, n_steps=steps,
                                      internal_batch_size=max(1, TOKENS_AT_ONCE // ids.shape[1]))
-        scores = parts.sum(dim=-1)[0].double().cpu().numpy()
+        scores = parts.sum(dim=-1)[0].cpu().double().numpy()  # Apple's GPU has no 64 bits
         if abs(scores.sum() - wanted) <= settings.tolerance or 2 * steps > settings.max_steps:
             return scores, steps
         steps *= 2
