@@ -125,5 +125,6 @@ class Play:
         "The names of the notebook after another answer to one question."
         names = dict(self.before[question])
         for source in (code, *(cell["source"] for cell in self.questions[question].given)):
-            run(source, names)
+            # without the check, which the test calls itself
+            run("\n".join(line for line in source.splitlines() if not line.startswith("report(")), names)
         return names
