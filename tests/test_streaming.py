@@ -280,7 +280,7 @@ def test_scoring_keeps_answers_alone(monkeypatch, tmp_path):
 def noted(notes):
     notes.append("begin")
     try:
-        yield
+        yield lambda: notes.append("back")
     finally:
         notes.append("end")
 
@@ -292,7 +292,7 @@ def test_large_pieces_go_back_while_texts_are_predicted(monkeypatch):
     monkeypatch.setattr(comparison, "memory_returned", lambda: noted(notes))
     monkeypatch.setattr(comparison, "PART_ROWS", 10)
     comparison.predict_with_run("run", texts, progress=False)
-    assert notes == ["begin", 10, 10, 5, "end"]
+    assert notes == ["begin", 10, "back", 10, "back", 5, "back", "end"]
     notes.clear()
     parts = comparison.predict_in_parts("run", texts, size=10, progress=False)
     next(parts)
@@ -303,16 +303,18 @@ def test_large_pieces_go_back_while_texts_are_predicted(monkeypatch):
 def test_the_usual_memory_comes_back(monkeypatch):
     library = MagicMock()
     monkeypatch.setattr(finetuning, "_glibc", lambda: library)
-    with contextlib.suppress(KeyboardInterrupt), finetuning.memory_returned():
+    with contextlib.suppress(KeyboardInterrupt), finetuning.memory_returned() as give_back:
         library.mallopt.assert_called_once_with(finetuning._MMAP_THRESHOLD, 2**20)
         library.malloc_trim.assert_not_called()
+        give_back()
+        library.malloc_trim.assert_called_once_with(0)
         raise KeyboardInterrupt
     assert library.mallopt.call_args_list[1:] == [call(finetuning._MMAP_MAX, 65_536), call(
         finetuning._MMAP_THRESHOLD, 32 * 2**20), call(finetuning._TRIM_THRESHOLD, 64 * 2**20)]
-    library.malloc_trim.assert_called_once_with(0)
+    assert library.malloc_trim.call_count == 2
     monkeypatch.setattr(finetuning, "_glibc", lambda: None)
-    with finetuning.memory_returned():
-        pass  # nothing to do, and no error
+    with finetuning.memory_returned() as give_back:
+        give_back()  # nothing to do, and no error
 
 
 # writing

@@ -814,10 +814,11 @@ def predict_with_run(
     "Predict with every model that a run saved; of the texts nothing is kept."
     predictors = open_predictors(folder, progress=False, **options)
     found = {name: [np.zeros((0, len(STAR_NAMES)))] for name in predictors}
-    with memory_returned(), tqdm(total=total, desc="predicting", unit="text", disable=not progress) as bar:
+    with memory_returned() as give_back, tqdm(total=total, desc="predicting", unit="text", disable=not progress) as bar:
         for part in in_parts(texts, len, PART_ROWS, PART_LETTERS):
             for name, predict in predictors.items():
                 found[name].append(predict(part))
+            give_back()
             bar.update(len(part))
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
@@ -833,9 +834,10 @@ def predict_in_parts(
     "Predict with a run's network, or its best baseline where it has none, reading long texts in windows."
     # models stand from simple to heavy
     name, predict = list(open_predictors(folder, long_reviews="windows", baselines=False, progress=False).items())[-1]
-    with memory_returned(), tqdm(total=total, desc="predicting", unit="text", disable=not progress) as bar:
+    with memory_returned() as give_back, tqdm(total=total, desc="predicting", unit="text", disable=not progress) as bar:
         for part in in_parts(texts, len, size, PART_LETTERS):
             yield name, predict(part)
+            give_back()
             bar.update(len(part))
 
 # %% ../nbs/14_comparison.ipynb #e79c4f9d

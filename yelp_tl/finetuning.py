@@ -766,15 +766,15 @@ def memory_kept(
 
 # %% ../nbs/09_finetuning.ipynb #04c842e7
 @contextmanager
-def memory_returned() -> Iterator[None]:  # for with
+def memory_returned() -> Iterator[Callable[[], object]]:  # for with; what it gives returns the small pieces, too
     "As long as this lasts, large pieces go back to the system when freed; on Linux with the GNU C library only."
     library = _glibc()
     if library is None:
-        yield
+        yield lambda: None
         return
     library.mallopt(_MMAP_THRESHOLD, 2**20)  # from this size on, a piece is a mapping of its own
     try:
-        yield
+        yield lambda: library.malloc_trim(0)
     finally:
         _usual_memory(library)
 
