@@ -153,7 +153,7 @@ def measure(place, seed, sizes):
     return cells, {"tokens_each": round(sum(map(len, windows)) / many_real, 1), "added_megabytes": round(added, 1)}
 
 
-def summarize(cells, sizes):
+def summarize(cells):
     """What is claimed: growth of memory, and reviews a second without the start of the command."""
     def pair(what, network, file_format):
         return sorted((cell for cell in cells if (cell["command"], cell["network"], cell["format"])
@@ -164,10 +164,11 @@ def summarize(cells, sizes):
     for kind in kinds:
         small, large = pair(*kind)
         more = large["rows"] - small["rows"]
+        seconds = large["seconds"] - small["seconds"]  # where other work ran, the larger one may have been quicker
         found.append({
             "command": kind[0], "network": kind[1], "format": kind[2], "rows": [small["rows"], large["rows"]],
             "grown_megabytes": round(large["peak_own_megabytes"] - small["peak_own_megabytes"], 1),
-            "reviews_per_second": round(more / (large["seconds"] - small["seconds"]), 1),
+            "reviews_per_second": round(more / seconds, 1) if seconds > 0 else None,
             "reviews_per_cpu_second": round(more / (large["cpu_seconds"] - small["cpu_seconds"]), 1)})
     return found
 
@@ -188,7 +189,7 @@ def main():
              "note": "other work ran beside it: seconds belong to this moment, seconds of the processor less so",
              "machine": environment["machine"], "environment": environment, "seed": options.seed,
              "data": {"source": ["simulated reviews"], "simulated": True, **found_data},
-             "bound_megabytes": BOUND, "summary": summarize(cells, options.rows), "cells": cells}
+             "bound_megabytes": BOUND, "summary": summarize(cells), "cells": cells}
     if options.out:
         write_json(options.out, found)
     print(json.dumps(found["summary"], indent=1))

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import tracemalloc
+from pathlib import Path
 from unittest.mock import MagicMock, call
 
 import numpy as np
@@ -29,6 +30,7 @@ from yelp_tl.data import (
     write_tables,
 )
 
+HOUSE = Path(__file__).resolve().parent.parent
 NAMES = ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.parquet", "a.csv.gz", "a.jsonl.gz", "a.json.gz"]
 
 
@@ -315,6 +317,15 @@ def test_the_usual_memory_comes_back(monkeypatch):
     monkeypatch.setattr(finetuning, "_glibc", lambda: None)
     with finetuning.memory_returned() as give_back:
         give_back()  # nothing to do, and no error
+
+
+def test_the_committed_figures_say_the_same():
+    found = json.loads((HOUSE / "results" / "engine_prediction.json").read_text(encoding="utf-8"))
+    flat = [row for row in found["summary"] if row["network"] != "minilm"]
+    assert {(row["command"], row["format"]) for row in flat} >= {("predict", "csv"), ("evaluate", "csv")}
+    assert all(row["rows"] == [10_000, 100_000] for row in flat)
+    # what is kept of the added rows, if any, is less than their texts alone
+    assert max(row["grown_megabytes"] for row in flat) < found["bound_megabytes"] < found["data"]["added_megabytes"]
 
 
 # writing
