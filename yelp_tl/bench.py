@@ -40,10 +40,9 @@ from yelp_tl.finetuning import (
     check_length,
     choose_device,
     choose_precision,
-    first_token_only,
     make_trainer,
-    memory_kept,
     predict_probabilities,
+    without_waste,
 )
 from .pretrained import Checkpoint, find_checkpoint, load_tokenizer
 from .tokenization import computed_tokens, tokenize_reviews
@@ -81,6 +80,8 @@ def make_recipes(
         "memory": Recipe("and memory is kept", memory),
         "unread": Recipe("and what the head does not read is skipped", unread),
         "bf16": Recipe("all of this, in bf16", replace(unread, precision="bf16")),
+        "wide_attention": Recipe("but with 32 bits where attention is trained",
+                                 replace(unread, precision="bf16", wide_attention=True)),
         "ours": Recipe("the default: all of this, in the precision that suits the processor", ours),
     }
 
@@ -226,7 +227,7 @@ def train_once(
     settings: TrainingSettings,
 ) -> None:
     "Train as fine_tune does."
-    with memory_kept(settings.keep_memory), first_token_only(trainer.model, settings.skip_unread):
+    with without_waste(trainer.model, settings):
         trainer.train()
 
 # %% ../nbs/15_bench.ipynb #3230527d

@@ -8,10 +8,11 @@ __all__ = ['SAVE_SECONDS', 'choose_device', 'describe_device', 'choose_precision
            'join_processes', 'check_share', 'share_bytes', 'share_json', 'share_rows', 'gather_arrays', 'BatchShare',
            'run_batches', 'score_shares', 'gather_random_states', 'SaveError', 'write_whole', 'read_manifest',
            'training_arguments', 'ProgressBar', 'RunLog', 'Stopwatch', 'RegularSave', 'watchers', 'memory_kept',
-           'memory_returned', 'first_token_only', 'FineTuned', 'epoch_records', 'training_tokens', 'check_length',
-           'tell_truncated', 'checkpoint_folders', 'describe_training', 'newest_checkpoint', 'choose_start',
-           'sort_by_length', 'make_trainer', 'fine_tune', 'train_plain', 'run_network', 'predict_probabilities',
-           'save_classifier', 'load_classifier', 'mean_of_tokens', 'frozen_features', 'fit_on_features']
+           'memory_returned', 'first_token_only', 'attention_with_32_bits', 'wide_attention', 'without_waste',
+           'FineTuned', 'epoch_records', 'training_tokens', 'check_length', 'tell_truncated', 'checkpoint_folders',
+           'describe_training', 'newest_checkpoint', 'choose_start', 'sort_by_length', 'make_trainer', 'fine_tune',
+           'train_plain', 'run_network', 'predict_probabilities', 'save_classifier', 'load_classifier',
+           'mean_of_tokens', 'frozen_features', 'fit_on_features']
 
 # %% ../nbs/09_finetuning.ipynb #11edaede
 import atexit
@@ -46,6 +47,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 from transformers import (
+    AttentionInterface,
     AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
@@ -56,6 +58,8 @@ from transformers import (
     TrainingArguments,
     get_linear_schedule_with_warmup,
 )
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.modeling_outputs import ModelOutput
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
@@ -129,6 +133,7 @@ class TrainingSettings:
     fused_optimizer: bool = True  # walk through all weights in one go at each step
     keep_memory: bool = True  # on Linux, keep freed memory for the next batch instead of giving it back
     skip_unread: bool = True  # in the last layer, compute only the token that the new head reads
+    wide_attention: bool = True  # on a processor in bf16, train the attention with 32 bits, which is faster there
 
     def __post_init__(self):
         "Check every value."
@@ -151,7 +156,7 @@ class TrainingSettings:
         "The lecture's settings: the Trainer's defaults of its day."
         lecture = {"epochs": 3, "learning_rate": 5e-5, "warmup": 0.0, "batch_size": 8, "padding": "max_length",
                    "precision": "fp32", "evaluation_batch_size": 8, "attention_dropout": True,
-                   "fused_optimizer": False, "keep_memory": False, "skip_unread": False}
+                   "fused_optimizer": False, "keep_memory": False, "skip_unread": False, "wide_attention": False}
         return cls(**(lecture | changes))
 
 # %% ../nbs/09_finetuning.ipynb #ed8311fb
@@ -798,6 +803,54 @@ def first_token_only(
     finally:
         hook.remove()
 
+# %% ../nbs/09_finetuning.ipynb #d4d6e37d
+def attention_with_32_bits(
+    module: torch.nn.Module,  # the attention of a layer
+    query: torch.Tensor,  # (rows, heads, tokens, width of a head), as key and value
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,  # True where a token may be looked at
+    **options,  # of PyTorch's attention, such as dropout
+) -> tuple[torch.Tensor, None]:  # (rows, tokens, heads, width of a head) in the kind of the query
+    "PyTorch's attention, with 32 bits where gradients are needed."
+    if not torch.is_grad_enabled():
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    with torch.autocast(query.device.type, enabled=False):
+        seen, _ = sdpa_attention_forward(module, query.float(), key.float(), value.float(), attention_mask, **options)
+    return seen.to(query.dtype), None
+
+
+@contextmanager
+def wide_attention(
+    model: torch.nn.Module,  # holds a network of transformers; others stay as they are
+    wanted: bool = True,  # False: change nothing
+) -> Iterator[None]:  # for with
+    "As long as this lasts, the network trains its attention with 32 bits, if PyTorch's attention is what it uses."
+    network = next((part for part in model.modules() if isinstance(part, PreTrainedModel)), None)
+    if not wanted or network is None or network.config._attn_implementation != "sdpa":
+        yield
+        return
+    AttentionInterface.register("attention_with_32_bits", attention_with_32_bits)
+    AttentionMaskInterface.register("attention_with_32_bits", sdpa_mask)
+    network.set_attn_implementation("attention_with_32_bits")
+    try:
+        yield
+    finally:
+        network.set_attn_implementation("sdpa")
+
+# %% ../nbs/09_finetuning.ipynb #99b1dc38
+@contextmanager
+def without_waste(
+    model: torch.nn.Module,  # to train
+    settings: TrainingSettings,
+) -> Iterator[None]:  # for with
+    "Train in the ways to save time that the settings ask for."
+    device = next(model.parameters()).device.type
+    small_numbers = choose_precision(settings.precision, device) == "bf16" and device == "cpu"
+    with (memory_kept(settings.keep_memory), first_token_only(model, settings.skip_unread),
+          wide_attention(model, settings.wide_attention and small_numbers and not settings.attention_dropout)):
+        yield
+
 # %% ../nbs/09_finetuning.ipynb #9e7d66ca
 @dataclass(frozen=True)
 class FineTuned:
@@ -988,7 +1041,7 @@ def fine_tune(
     trainer = make_trainer(build_classifier(checkpoint, seed, settings.attention_dropout), tokenizer, rows, settings,
                            seed, scored=scored_rows, folder=folder, progress=progress, made_with=made_with)
     start = choose_start(folder / "checkpoints", made_with) if resume and folder else None
-    with memory_kept(settings.keep_memory), first_token_only(trainer.model, settings.skip_unread):
+    with without_waste(trainer.model, settings):
         trainer.train(resume_from_checkpoint=start)
     history = trainer.state.log_history
     losses = [record["loss"] for record in history if "loss" in record]

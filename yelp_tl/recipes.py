@@ -42,10 +42,10 @@ from yelp_tl.finetuning import (
     choose_precision,
     first_token_only,
     make_trainer,
-    memory_kept,
     open_network,
     run_network,
     training_tokens,
+    without_waste,
 )
 from .pretrained import Checkpoint, load_tokenizer
 from .tokenization import tokenize_reviews
@@ -349,7 +349,7 @@ def train_network(
     trainer.compute_loss_func = batch_loss(recipe.loss)
     if recipe.layer_decay < 1:
         trainer.optimizer = layerwise_optimizer(model, settings, recipe.layer_decay)
-    with memory_kept(settings.keep_memory), first_token_only(model, settings.skip_unread):
+    with without_waste(model, settings):
         trainer.train()
     losses = [record["loss"] for record in trainer.state.log_history if "loss" in record]
     parameters = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
