@@ -143,13 +143,13 @@ def test_random_states_come_back_after_an_error():
 def test_the_ladder_changes_one_thing_a_rung():
     recipes = make_recipes(16, 128)
     changed = {}
-    names = ["lecture", "grouped", "attention", "optimizer", "memory", "unread", "bf16"]
+    names = ["lecture", "grouped", "attention", "optimizer", "memory", "unread", "bf16", "wide_attention"]
     for one, other in zip(names, names[1:], strict=False):
         a, b = vars(recipes[one].settings), vars(recipes[other].settings)
         changed[other] = {name for name in a if a[name] != b[name]}
     assert changed == {"grouped": {"padding", "evaluation_batch_size"}, "attention": {"attention_dropout"},
                        "optimizer": {"fused_optimizer"}, "memory": {"keep_memory"}, "unread": {"skip_unread"},
-                       "bf16": {"precision"}}
+                       "bf16": {"precision"}, "wide_attention": {"wide_attention"}}
     assert {recipe.settings.batch_size for recipe in recipes.values()} == {16}
     assert recipes["ours"].settings == TrainingSettings(epochs=1, batch_size=16, max_length=128)
     assert recipes["lecture"].settings == TrainingSettings.lecture(epochs=1, batch_size=16, max_length=128)

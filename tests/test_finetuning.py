@@ -45,6 +45,8 @@ from yelp_tl.finetuning import (
     save_classifier,
     train_plain,
     training_arguments,
+    wide_attention,
+    without_waste,
     write_whole,
 )
 from yelp_tl.pretrained import Checkpoint, find_checkpoint, load_tokenizer, make_tiny_checkpoint
@@ -219,6 +221,7 @@ def test_the_lectures_settings():
         "epochs": 3, "learning_rate": 5e-5, "warmup": 0.0, "batch_size": 8, "accumulation": 1, "weight_decay": 0.0,
         "max_length": 512, "padding": "max_length", "precision": "fp32", "evaluation_batch_size": 8,
         "attention_dropout": True, "fused_optimizer": False, "keep_memory": False, "skip_unread": False,
+        "wide_attention": False,
     }
     assert TrainingSettings.lecture(epochs=1).epochs == 1
     with pytest.raises(InputError, match="^epochs"):
@@ -680,7 +683,7 @@ def test_half_precision_keeps_weights_in_32_bits(checkpoint, train):
 def other_settings():
     """The lecture's choices for speed."""
     return dataclasses.replace(SETTINGS, attention_dropout=True, fused_optimizer=False, keep_memory=False,
-                               skip_unread=False)
+                               skip_unread=False, wide_attention=False)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert"])
@@ -709,6 +712,55 @@ def test_a_network_that_is_not_known_is_left_alone(checkpoint, rows, tokenizer):
     batch = make_collator(tokenizer)([{"input_ids": ids} for ids in rows["input_ids"][:2]])
     with first_token_only(body):
         assert body(**batch).last_hidden_state.shape[:2] == batch["input_ids"].shape
+
+
+@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
+def test_wide_attention_comes_closer_to_32_bits_than_bf16_does(architecture, checkpoints, rows, tokenizer):
+    batch = make_collator(tokenizer)([rows[row] for row in range(6)])
+    assert 0 in batch["attention_mask"]
+    model = without_dropout(build_classifier(checkpoints[architecture], 0))
+
+    def gradients(half, wanted):
+        model.zero_grad()
+        with wide_attention(model, wanted), torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            outputs = model(**batch)
+        outputs.loss.backward()
+        return torch.cat([weight.grad.flatten() for weight in model.parameters()]), outputs.logits
+
+    exact, logits = gradients(half=False, wanted=False)
+    wide, plain = gradients(half=True, wanted=True), gradients(half=True, wanted=False)
+    assert not torch.equal(wide[0], plain[0])  # it was used
+    assert torch.nn.functional.cosine_similarity(wide[0], exact, dim=0) > 0.99
+    torch.testing.assert_close(wide[1].float(), logits, rtol=0.05, atol=0.02)
+    torch.testing.assert_close(gradients(half=False, wanted=True), (exact, logits))  # with 32 bits it changes nothing
+
+
+def test_wide_attention_is_for_training_alone_and_leaves_no_trace(checkpoint, rows, tokenizer, tmp_path):
+    batch = make_collator(tokenizer)([rows[row] for row in range(6)])
+    model = build_classifier(checkpoint, 0).eval()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = model(**batch).logits
+        with wide_attention(model):
+            torch.testing.assert_close(model(**batch).logits, expected, rtol=0, atol=0)
+            model.save_pretrained(tmp_path)  # as a checkpoint in the middle of training
+    with pytest.raises(KeyboardInterrupt), wide_attention(model):
+        raise KeyboardInterrupt
+    assert model.config._attn_implementation == "sdpa"
+    assert "attention_with_32_bits" not in (tmp_path / "config.json").read_text(encoding="utf-8")
+    for other in (torch.nn.Linear(2, 2), build_classifier(checkpoint, 0)):
+        before = getattr(getattr(other, "config", None), "_attn_implementation", None)
+        with wide_attention(other, wanted=False):
+            assert getattr(getattr(other, "config", None), "_attn_implementation", None) == before
+
+
+@pytest.mark.parametrize(("changes", "used"), [({"precision": "bf16"}, True), ({"precision": "fp32"}, False),
+                                               ({"precision": "bf16", "attention_dropout": True}, False),
+                                               ({"precision": "bf16", "wide_attention": False}, False)])
+def test_wide_attention_is_used_where_it_pays(changes, used, checkpoint):
+    model = build_classifier(checkpoint, 0)
+    with without_waste(model, dataclasses.replace(SETTINGS, **changes)):
+        assert (model.config._attn_implementation == "attention_with_32_bits") == used
+    assert model.config._attn_implementation == "sdpa"
 
 
 @pytest.mark.parametrize(("architecture", "name"), [("bert", "attention_probs_dropout_prob"),
