@@ -8,7 +8,7 @@ __all__ = ['CURVE_RECIPES', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_tex
            'calibration_record', 'run_cell', 'run_cells', 'CurveSettings', 'check_choices', 'enough_epochs',
            'curve_cells', 'LadderSettings', 'ladder_cells', 'shown_settings', 'experiment_name', 'experiment_command',
            'run_experiment', 'take_up', 'describe_rows', 'right_answers', 'recipe_title', 'plot_curve', 'rows_note',
-           'band_text', 'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'plot_pareto',
+           'band_text', 'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'write_names', 'plot_pareto',
            'experiment_folder', 'check_folder_is_free', 'write_experiment']
 
 # %% ../nbs/17_experiments.ipynb #6ebc0e26
@@ -665,6 +665,31 @@ def pareto_front(
             best = row["accuracy"]
     return front
 
+# %% ../nbs/17_experiments.ipynb #9672f599
+def write_names(
+    axes: Axes,  # with its scales set
+    points: dict[str, tuple[float, float]],  # name -> place in the units of the axes
+    size: float = 8,  # of the letters, in points
+) -> Axes:
+    "Write a name beside each point, so that no name covers another."
+    axes.margins(x=0.12)
+    axes.autoscale_view()
+    axes.figure.draw_without_rendering()  # only now is known where the axes lie
+    point, taken = axes.figure.dpi / 72, []  # pixels of a point; the boxes of the names so far
+    for name, place in sorted(points.items(), key=lambda item: item[1][1], reverse=True):
+        x, y = axes.transData.transform(place)
+        width, height = 0.58 * size * len(name) * point, 1.25 * size * point
+        to_the_left = x + width > axes.bbox.x1
+        left, low = (x - width - 5 * point if to_the_left else x + 5 * point), y + 3 * point
+        while any(left < other + length and other < left + width and abs(low - base) < height
+                  for other, length, base in taken):
+            low -= point
+        taken.append((left, width, low))
+        line = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.6} if y - low > height else None
+        axes.annotate(name, place, ((left - x) / point, (low - y) / point), textcoords="offset points", fontsize=size,
+                      arrowprops=line)
+    return axes
+
 # %% ../nbs/17_experiments.ipynb #1997dd86
 def plot_pareto(
     rows: list[dict],  # of ladder_rows
@@ -678,12 +703,11 @@ def plot_pareto(
         on_front = row["recipe"] in front
         axes.errorbar(row[cost], row["accuracy"], [[row["accuracy"] - low], [high - row["accuracy"]]],
                       fmt="o" if on_front else "x", color="C0" if on_front else "0.45", elinewidth=0.8, markersize=5)
-        axes.annotate(recipe_title(row["recipe"]), (row[cost], row["accuracy"]), xytext=(5, 4),
-                      textcoords="offset points", fontsize=8)
     chosen = sorted((row for row in rows if row["recipe"] in front), key=lambda row: row[cost])
     axes.step([row[cost] for row in chosen], [row["accuracy"] for row in chosen], where="post", color="C0", alpha=0.5)
     axes.set(xscale="log", xlabel=cost.replace("_", " ").replace("cpu", "CPU") + " to train and to score",
              ylabel="accuracy")
+    write_names(axes, {recipe_title(row["recipe"]): (row[cost], row["accuracy"]) for row in rows})
     return axes
 
 # %% ../nbs/17_experiments.ipynb #4e965798
