@@ -113,7 +113,7 @@ def test_tokens_fall_along_the_ladder(results):
 
 def test_only_the_recipes_that_keep_memory_ask_for_it(watched):
     wanting = [name for name, recipe in make_recipes().items() if recipe.settings.keep_memory]
-    assert wanting == ["memory", "unread", "bf16", "ours"]
+    assert wanting == ["memory", "unread", "bf16", "wide_attention", "ours"]
     told = watched[2]
     trainings = 2 * len(wanting) + 2  # the run that is thrown away, and the profile of the last recipe
     assert told.count("trim") == told.count((-4, 0)) == told.count((-4, 65_536)) == trainings
