@@ -110,7 +110,7 @@ def choose_precision(
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     features = torch.cpu.get_capabilities() if device == "cpu" else {}
-    # Intel's AVX512-BF16 does half the work per cycle of its 32-bit instructions; results/engine_bench.json
+    # Intel's AVX512-BF16 does half the work per cycle of its 32-bit instructions; results/engine_bench_without_amx.json
     fast_vectors = features.get("avx512_bf16") and "Intel" not in features.get("cpu_name", "")
     return "bf16" if features.get("amx_bf16") or fast_vectors else "fp32"
 
