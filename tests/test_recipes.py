@@ -13,6 +13,7 @@ from torch.nn import functional
 from yelp_tl.data import InputError, example_reviews, split_reviews
 from yelp_tl.finetuning import TrainingSettings, fine_tune
 from yelp_tl.recipes import (
+    AVERAGED,
     LADDER,
     LOSSES,
     ORDINAL,
@@ -279,11 +280,21 @@ def test_every_recipe_runs_and_counts_its_costs(tiny_checkpoint, split, name):
     assert run.validation.shape == (10, 5) and run.test.shape == (20, 5)
     assert run.test.sum(axis=1) == pytest.approx(np.ones(20), abs=1e-5) and (run.test >= 0).all()
     assert run.costs["rows_predicted"] == 30 and run.costs["fit_seconds"] >= 0 and run.costs["cpu_seconds"] > 0
-    network = recipe.kind == "network"
-    assert bool(run.losses) == network
-    assert (run.costs["tokens_computed"] is None) == (recipe.kind not in ("network", "frozen_features"))
-    if network:
-        assert len(run.losses) == 4 * recipe.settings.epochs and run.costs["parameters_trained"] > 0
+    networks = {"network": 1, "averaged_networks": AVERAGED}.get(recipe.kind, 0)
+    assert (run.costs["tokens_computed"] is None) == (not networks and recipe.kind != "frozen_features")
+    assert len(run.losses) == networks * 4 * recipe.settings.epochs
+    assert run.costs["parameters_trained"] > 0 or not networks
+
+
+def test_the_average_is_that_of_its_seeds(tiny_checkpoint, split):
+    known = make_recipes(SMALL)
+    alone = [run_recipe(known["fine_tuned"], tiny_checkpoint, split, seed, progress=False) for seed in (3, 1003, 2003)]
+    together = run_recipe(known["averaged_seeds"], tiny_checkpoint, split, 3, progress=False)
+    assert np.array_equal(together.test, np.mean([run.test for run in alone], axis=0))
+    assert not np.array_equal(alone[0].test, alone[1].test)
+    assert together.losses == [loss for run in alone for loss in run.losses]
+    for name in ("tokens_computed", "parameters_trained"):
+        assert together.costs[name] == sum(run.costs[name] for run in alone)
 
 
 def test_padding_costs_tokens(tiny_checkpoint, split):

@@ -51,7 +51,16 @@ from yelp_tl.data import (
 from .evaluation import axes_or_new, log_loss, score
 from .finetuning import TrainingSettings
 from .pretrained import Checkpoint, find_checkpoint
-from .recipes import LADDER, RECIPE_NAMES, Recipe, RecipeRun, make_recipes, run_recipe
+from yelp_tl.recipes import (
+    AVERAGED,
+    FINE_TUNED,
+    LADDER,
+    RECIPE_NAMES,
+    Recipe,
+    RecipeRun,
+    make_recipes,
+    run_recipe,
+)
 from .significance import two_way_interval
 from .simulation import SimulatedReviews
 
@@ -195,11 +204,12 @@ class Cell:
         scored = 300.0  # scoring the same rows costs every network about as much
         if self.recipe.kind == "frozen_features":
             return scored + self.n_train / 4  # one pass without gradients
-        if self.recipe.kind != "network":
+        if self.recipe.kind not in FINE_TUNED:
             return 1 + self.n_train / 1000
         share = {"head": 0.4, "last_two_layers": 0.6}.get(self.recipe.trained, 1.0)
         slow = {"max_length": 5.0, "longest": 2.2}.get(self.recipe.settings.padding, 1.0)
-        return scored + share * slow * self.n_train * self.recipe.settings.epochs
+        networks = AVERAGED if self.recipe.kind == "averaged_networks" else 1
+        return networks * (scored + share * slow * self.n_train * self.recipe.settings.epochs)
 
 # %% ../nbs/17_experiments.ipynb #38dbcb63
 def network_fingerprint(
@@ -217,7 +227,7 @@ def cell_key(
     network: str,  # from network_fingerprint
 ) -> str:  # 16 hex digits
     "Fingerprint of all that decides a cell's result."
-    needs_network = cell.recipe.kind in ("network", "frozen_features")
+    needs_network = cell.recipe.kind in (*FINE_TUNED, "frozen_features")
     recipe = {name: value for name, value in asdict(cell.recipe).items() if name not in ("what", "one_seed")}
     decides = {"recipe": recipe, "seed": cell.seed, "network": network if needs_network else "",
                "rows": [rows_sha256(rows) for rows in (train, pool.validation, pool.test)]}
@@ -245,7 +255,7 @@ def cell_record(
     pool: Pool,  # from open_pool
 ) -> dict:  # what JSON can hold
     "Figures and costs of a finished cell."
-    labels, network = np.array(pool.test["label"][:]), cell.recipe.kind == "network"
+    labels, network = np.array(pool.test["label"][:]), cell.recipe.kind in FINE_TUNED
     figures = score(labels, run.test)
     chosen_on = score(np.array(pool.validation["label"][:]), run.validation)
     if cell.recipe.kind == "linear_svm":  # it says which star, not how probable each one is
@@ -382,7 +392,7 @@ def enough_epochs(
     least_epochs: int,  # passes over the training rows
 ) -> Recipe:  # with other epochs, if it trains a network
     "Give a recipe as many epochs as the steps need."
-    if recipe.kind != "network":
+    if recipe.kind not in FINE_TUNED:
         return recipe
     steps = math.ceil(n_train / (recipe.settings.batch_size * recipe.settings.accumulation))
     epochs = max(least_epochs, math.ceil(least_steps / steps))
@@ -472,7 +482,7 @@ def run_experiment(
     """
     make = curve_cells if isinstance(settings, CurveSettings) else ladder_cells
     cells = make(settings, training)
-    needed = any(cell.recipe.kind in ("network", "frozen_features") for cell in cells)
+    needed = any(cell.recipe.kind in (*FINE_TUNED, "frozen_features") for cell in cells)
     checkpoint = find_checkpoint(settings.model) if needed else None
     pool = open_pool(settings)
     if pool.left_out and progress:
