@@ -345,7 +345,7 @@ def test_a_whole_run_in_a_process_of_its_own(finished):
     assert told[0].startswith("30 training, 10 validation and 20 test rows")
     assert [line.partition(":")[0] for line in told if ": accuracy" in line] == list(MODEL_NAMES)
     assert not re.search("warning|traceback|deprecat|not initialized", error, re.IGNORECASE)
-    assert re.search(r"fine-tuning: +100%", error)
+    assert re.search(r"training: +100%", error)
 
 
 def test_the_same_again_prints_the_same_and_writes_nothing(finished, options, run, place, monkeypatch):

@@ -621,7 +621,7 @@ def test_without_a_folder_nothing_is_written(checkpoint, train, tmp_path, monkey
 def test_progress_shows_every_step(checkpoint, train, capsys):
     fine_tune(checkpoint, train, dataclasses.replace(SETTINGS, epochs=1), 42)
     shown = capsys.readouterr().err
-    assert "fine-tuning: 100%" in shown and "3/3" in shown and "loss=" in shown
+    assert "training: 100%" in shown and "3/3" in shown and "loss=" in shown
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -631,7 +631,7 @@ class ProgressBar(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **_):
         "Start at the step where a resumed run goes on."
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="fine-tuning", unit="step")
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
 
     def on_log(self, args, state, control, logs=None, **_):
         "Show the newest loss."
