@@ -214,7 +214,8 @@ def run_pretraining(
         "model": settings.model if not Path(settings.model).exists() else Path(settings.model).name,
         "settings": {name: getattr(settings, name) for name in ("epochs", "learning_rate", "batch_size", "max_length",
                                                                 "share", "seed")},
-        "steps": len(pretrained.losses), "loss_of_first_steps": float(np.mean(pretrained.losses[:few])),
+        "vocabulary": pretrained.body.config.vocab_size, "steps": len(pretrained.losses),
+        "loss_of_first_steps": float(np.mean(pretrained.losses[:few])),
         "loss_of_last_steps": float(np.mean(pretrained.losses[-few:])),
     }
     save_pretrained(pretrained, checkpoint, folder, record)
