@@ -554,7 +554,10 @@ def right_answers(
 
 # %% ../nbs/17_experiments.ipynb #55db7e37
 RECIPE_TITLES = {"naive_bayes": "Naive Bayes", "logistic_regression": "logistic regression",
-                 "frozen_features": "frozen features", "fine_tuned": "fine-tuned", "lora": "LoRA"}
+                 "linear_svm": "linear SVM", "frozen_features": "frozen features", "fine_tuned": "fine-tuned",
+                 "lora": "LoRA", "corn": "CORN", "averaged_seeds": "three seeds, averaged",
+                 "padded_512": "padded to 512", "longest": "padded to the longest",
+                 "grouped": "grouped by length"}
 
 
 def recipe_title(
