@@ -95,7 +95,7 @@ class MaskedLanguageModel(nn.Module):
 # %% ../nbs/18_pretraining.ipynb #bf206938
 @dataclass(frozen=True)
 class PretrainingSettings:
-    "Let a pretrained network read reviews without stars and guess hidden tokens; it comes out as a folder for --model."
+    "Let a pretrained network read reviews without stars and guess hidden tokens."
 
     data: str  # file of reviews; stars in it are not looked at
     without: str | None = None  # file whose texts are left out: that of the validation and test rows
@@ -183,7 +183,7 @@ def save_pretrained(
     folder: Path,  # appears whole or not at all
     record: dict,  # how it was made: goes into pretraining.json
 ) -> None:
-    "Write network, tokenizer and record into a folder that --model takes."
+    "Write network, tokenizer and record into a folder that `find_checkpoint` opens."
     folder.parent.mkdir(parents=True, exist_ok=True)
     with write_whole(folder) as draft:
         pretrained.body.save_pretrained(draft)
