@@ -707,6 +707,38 @@ def test_skipping_what_nobody_reads_changes_no_logit_and_no_gradient(architectur
     assert model(**batch, output_hidden_states=True).hidden_states[-1].shape[1] > 1  # afterwards it is as before
 
 
+@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
+def test_in_the_last_layer_only_the_first_token_looks_around(architecture, checkpoints, rows, tokenizer, monkeypatch,
+                                                             tmp_path):
+    batch = make_collator(tokenizer)([rows[row] for row in range(6)])
+    model, asked = build_classifier(checkpoints[architecture], 0).eval(), []
+    attend = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention",
+                        lambda query, *rest, **options: asked.append(query.shape[2]) or attend(query, *rest, **options))
+    width, layers = batch["input_ids"].shape[1], model.config.num_hidden_layers
+    expected = model(**batch).logits
+    with first_token_only(model), wide_attention(model), torch.autocast("cpu", dtype=torch.bfloat16):
+        model(**batch).loss.backward()
+    with first_token_only(model):
+        with first_token_only(model):  # as when rows are scored in the middle of a training
+            torch.testing.assert_close(model(**batch).logits, expected)
+        model.save_pretrained(tmp_path)
+        torch.testing.assert_close(model(**batch).logits, expected)
+    model(**batch)
+    one_of_them = [width] * (layers - 1) + [1]
+    assert asked == [width] * layers + one_of_them * 3 + [width] * layers
+    assert "first_token" not in (tmp_path / "config.json").read_text(encoding="utf-8")
+
+
+def test_another_attention_is_left_alone(checkpoint, rows, tokenizer):
+    batch = make_collator(tokenizer)([rows[row] for row in range(6)])
+    model = build_classifier(checkpoint, 0).eval()
+    model.set_attn_implementation("eager")
+    expected = model(**batch).logits
+    with first_token_only(model):
+        torch.testing.assert_close(model(**batch).logits, expected)
+
+
 def test_a_network_that_is_not_known_is_left_alone(checkpoint, rows, tokenizer):
     body = AutoModelForSequenceClassification.from_pretrained(checkpoint.path).base_model.eval()
     batch = make_collator(tokenizer)([{"input_ids": ids} for ids in rows["input_ids"][:2]])

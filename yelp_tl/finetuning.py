@@ -8,11 +8,11 @@ __all__ = ['SAVE_SECONDS', 'choose_device', 'describe_device', 'choose_precision
            'join_processes', 'check_share', 'share_bytes', 'share_json', 'share_rows', 'gather_arrays', 'BatchShare',
            'run_batches', 'score_shares', 'gather_random_states', 'SaveError', 'write_whole', 'read_manifest',
            'training_arguments', 'ProgressBar', 'RunLog', 'Stopwatch', 'RegularSave', 'watchers', 'memory_kept',
-           'memory_returned', 'first_token_only', 'attention_with_32_bits', 'wide_attention', 'without_waste',
-           'FineTuned', 'epoch_records', 'training_tokens', 'check_length', 'tell_truncated', 'checkpoint_folders',
-           'describe_training', 'newest_checkpoint', 'choose_start', 'sort_by_length', 'make_trainer', 'fine_tune',
-           'train_plain', 'run_network', 'predict_probabilities', 'save_classifier', 'load_classifier',
-           'mean_of_tokens', 'frozen_features', 'fit_on_features']
+           'memory_returned', 'attention_of_first_token', 'first_token_only', 'attention_with_32_bits',
+           'wide_attention', 'without_waste', 'FineTuned', 'epoch_records', 'training_tokens', 'check_length',
+           'tell_truncated', 'checkpoint_folders', 'describe_training', 'newest_checkpoint', 'choose_start',
+           'sort_by_length', 'make_trainer', 'fine_tune', 'train_plain', 'run_network', 'predict_probabilities',
+           'save_classifier', 'load_classifier', 'mean_of_tokens', 'frozen_features', 'fit_on_features']
 
 # %% ../nbs/09_finetuning.ipynb #11edaede
 import atexit
@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from hashlib import sha256
@@ -61,6 +62,7 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.modeling_outputs import ModelOutput
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from .data import STAR_NAMES, InputError, file_sha256, rows_sha256
@@ -784,24 +786,46 @@ def memory_returned() -> Iterator[Callable[[], object]]:  # for with; what it gi
         _usual_memory(library)
 
 # %% ../nbs/09_finetuning.ipynb #1727c578
+def attention_of_first_token(
+    module: torch.nn.Module,  # the attention of a layer
+    query: torch.Tensor,  # (rows, heads, tokens, width of a head), as key and value
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,  # (rows, 1, tokens, tokens)
+    **options,  # of the usual attention, such as dropout
+) -> tuple[torch.Tensor, None]:  # (rows, tokens, heads, width of a head), zero but for the first token
+    "What the first token sees, by the attention that the network uses otherwise; the others look at nothing."
+    usual = ALL_ATTENTION_FUNCTIONS[module.config.of_all_tokens._attn_implementation]
+    mask = None if attention_mask is None else attention_mask[:, :, :1]
+    seen, _ = usual(module, query[:, :, :1], key, value, mask, **options)
+    return functional.pad(seen, (0, 0, 0, 0, 0, query.shape[2] - 1)), None
+
+
 @contextmanager
 def first_token_only(
     model: PreTrainedModel,  # BERT or DistilBERT with a head; any other stays as it is
     wanted: bool = True,  # False: change nothing
 ) -> Iterator[None]:  # for with
     "As long as this lasts, the last layer computes only the token that the head reads; the answer stays the same."
-    norms = {"BertForSequenceClassification": "bert.encoder.layer.{}.attention.output.LayerNorm",
-             "DistilBertForSequenceClassification": "distilbert.transformer.layer.{}.sa_layer_norm"}
-    place = norms.get(type(model).__name__)
-    if place is None or not wanted:
+    places = {"BertForSequenceClassification": ("bert.encoder.layer.{}.attention.self", ".attention.output.LayerNorm"),
+              "DistilBertForSequenceClassification": ("distilbert.transformer.layer.{}.attention", ".sa_layer_norm")}
+    if type(model).__name__ not in places or not wanted:
         yield
         return
-    norm = model.get_submodule(place.format(model.config.num_hidden_layers - 1))
+    attention, norm = places[type(model).__name__]
+    last = attention.format(model.config.num_hidden_layers - 1)
+    attention, norm = model.get_submodule(last), model.get_submodule(last.partition(".attention")[0] + norm)
+    usual = attention.config
+    if usual._attn_implementation == "sdpa":  # only of this layer, so the network's own configuration stays as it is
+        AttentionInterface.register("attention_of_first_token", attention_of_first_token)
+        attention.config = copy(usual)
+        attention.config.of_all_tokens, attention.config._attn_implementation = usual, "attention_of_first_token"
     hook = norm.register_forward_pre_hook(lambda _, inputs: (inputs[0][:, :1],))
     try:
         yield
     finally:
         hook.remove()
+        attention.config = usual
 
 # %% ../nbs/09_finetuning.ipynb #d4d6e37d
 def attention_with_32_bits(
