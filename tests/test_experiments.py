@@ -22,6 +22,7 @@ from yelp_tl.experiments import (
     curve_table,
     digits,
     draw_training_rows,
+    draw_unlabelled_rows,
     enough_epochs,
     experiment_command,
     experiment_folder,
@@ -108,6 +109,21 @@ def test_further_rows_come_evenly_and_repeat_none(files, rows):
     assert first.isdisjoint(drawn["text"][own:])
 
 
+def test_rows_without_stars_are_none_of_the_others(files, rows):
+    for more, most, found in ((None, 50, 50), (None, 5000, 170 - 60), ("more.csv", 5000, 170 - 60 + 200)):
+        pool = open_pool(RowSettings(**rows, more=more and str(files / more)))
+        train = draw_training_rows(pool, 60, 3)
+        drawn = draw_unlabelled_rows(pool, train, most, 3)
+        others = {*train["text"][:], *pool.validation["text"][:], *pool.test["text"][:]}
+        assert drawn.column_names == ["text"] and len(drawn) == len(set(drawn["text"][:])) == found
+        assert others.isdisjoint(drawn["text"][:])
+    pool = open_pool(RowSettings(**rows, more=str(files / "more.csv")))
+    train = draw_training_rows(pool, 220, 3)  # some of the further rows have their stars read
+    assert set(train["text"][:]).isdisjoint(draw_unlabelled_rows(pool, train, 5000, 3)["text"][:])
+    few, other = (draw_unlabelled_rows(pool, train, 20, seed)["text"][:] for seed in (3, 4))
+    assert few != other
+
+
 def test_test_rows_depend_on_their_own_seed_alone(rows):
     first, again, other = (open_pool(RowSettings(**rows, rows_seed=seed)) for seed in (42, 42, 43))
     assert first.test["text"][:] == again.test["text"][:] != other.test["text"][:]
@@ -166,6 +182,9 @@ def test_a_key_changes_with_all_that_decides(rows, tiny_checkpoint):
     assert len(set(keys)) == len(keys)
     # how a recipe is called and described decides nothing
     assert cell_key(replace(base, name="x", recipe=replace(base.recipe, what="y")), train, pool, network) == keys[0]
+    distilled = replace(base, recipe=make_recipes()["distilled_seeds"], n_unlabelled=9)
+    further = [draw_unlabelled_rows(pool, train, number, 1) for number in (9, 10)]
+    assert len({cell_key(distilled, train, pool, network, texts) for texts in (None, *further)}) == 3
     classical = Cell("naive_bayes", make_recipes()["naive_bayes"], 20, 1)
     assert cell_key(classical, train, pool, network) == cell_key(classical, train, pool, "another network")
 

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import truncnorm
 from torch.nn import functional
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from yelp_tl.data import InputError, example_reviews, split_reviews
 from yelp_tl.finetuning import TrainingSettings, fine_tune
@@ -24,6 +26,7 @@ from yelp_tl.recipes import (
     build_network,
     corn_loss,
     corn_probabilities,
+    distil,
     encoder_layers,
     head_names,
     layer_depths,
@@ -36,6 +39,7 @@ from yelp_tl.recipes import (
     soft_label_loss,
     soft_targets,
     star_probabilities,
+    target_loss,
     train_network,
 )
 
@@ -48,6 +52,11 @@ some_logits = st.integers(1, 12).flatmap(lambda rows: st.tuples(
 @pytest.fixture(scope="module")
 def split():
     return split_reviews(example_reviews(), n_train=30, n_validation=10, n_test=20, seed=1)
+
+
+@pytest.fixture(scope="module")
+def unlabelled():
+    return Dataset.from_dict({"text": [f"a review without stars, number {number}" for number in range(40)]})
 
 
 # losses
@@ -274,15 +283,16 @@ def test_the_default_recipe_is_fine_tune(tiny_checkpoint, split):
 
 
 @pytest.mark.parametrize("name", RECIPE_NAMES)
-def test_every_recipe_runs_and_counts_its_costs(tiny_checkpoint, split, name):
+def test_every_recipe_runs_and_counts_its_costs(tiny_checkpoint, split, unlabelled, name):
     recipe = make_recipes(SMALL)[name]
-    run = run_recipe(recipe, tiny_checkpoint, split, 3, progress=False)
+    run = run_recipe(recipe, tiny_checkpoint, split, 3, progress=False, unlabelled=unlabelled)
     assert run.validation.shape == (10, 5) and run.test.shape == (20, 5)
     assert run.test.sum(axis=1) == pytest.approx(np.ones(20), abs=1e-5) and (run.test >= 0).all()
     assert run.costs["rows_predicted"] == 30 and run.costs["fit_seconds"] >= 0 and run.costs["cpu_seconds"] > 0
-    networks = {"network": 1, "averaged_networks": AVERAGED}.get(recipe.kind, 0)
+    networks = {"network": 1, "averaged_networks": AVERAGED, "distilled_networks": AVERAGED}.get(recipe.kind, 0)
+    student = 3 * 9 if recipe.kind == "distilled_networks" else 0  # 30 rows and 40 more, three times
     assert (run.costs["tokens_computed"] is None) == (not networks and recipe.kind != "frozen_features")
-    assert len(run.losses) == networks * 4 * recipe.settings.epochs
+    assert len(run.losses) == networks * 4 * recipe.settings.epochs + student
     assert run.costs["parameters_trained"] > 0 or not networks
 
 
@@ -295,6 +305,49 @@ def test_the_average_is_that_of_its_seeds(tiny_checkpoint, split):
     assert together.losses == [loss for run in alone for loss in run.losses]
     for name in ("tokens_computed", "parameters_trained"):
         assert together.costs[name] == sum(run.costs[name] for run in alone)
+
+
+def test_target_loss_takes_the_target_of_each_row():
+    rng = np.random.default_rng(2)
+    targets, logits, rows = rng.dirichlet(np.ones(5), 9), torch.from_numpy(rng.normal(size=(4, 5))), [8, 0, 3, 3]
+    surprise = -torch.log_softmax(logits, 1).numpy()
+    found = target_loss(targets)(SequenceClassifierOutput(logits=logits), torch.tensor(rows))
+    assert found.item() == pytest.approx(np.mean([targets[row] @ surprise[place] for place, row in enumerate(rows)]))
+
+
+def test_a_student_learns_labels_and_what_teachers_say(tiny_checkpoint):
+    """Each row has the target that belongs to it, in whatever order and length the rows come."""
+    rng, words = np.random.default_rng(4), ("good", "bad", "room", "eat", "the")
+    texts = [" ".join([words[star]] * rng.integers(2, 30)) for star in np.repeat(range(5), 16)]
+    stars, order = np.repeat(range(5), 16), rng.permutation(80)
+    train, further = order[:20], order[20:]
+    shifted = (stars + 1) % 5  # what the teachers say is wrong on purpose
+    rows = Dataset.from_dict({"text": [texts[row] for row in train], "label": shifted[train]})
+    split = split_reviews(example_reviews(), n_train=30, n_validation=10, n_test=20, seed=1)
+    student = distil(Recipe("x", "distilled_networks", replace(SMALL, epochs=60, learning_rate=1e-2)), tiny_checkpoint,
+                     replace(split, train=rows), Dataset.from_dict({"text": [texts[row] for row in further]}),
+                     np.eye(5)[shifted[further]] * 0.8 + 0.04, 3, progress=False)
+    assert student.recipe.settings.epochs == 15 and student.recipe.loss == "cross_entropy"
+    outputs = torch.from_numpy(student.outputs(texts)).softmax(1).numpy()
+    assert (outputs.argmax(1) == shifted).mean() > 0.95
+    assert 0.7 < outputs.max(1).mean() < 0.95  # of 80 targets, 20 are sure and 60 say 0.84
+
+
+def test_a_student_has_at_least_three_epochs_and_its_teachers_never_see_stars(tiny_checkpoint, split, unlabelled):
+    recipe = make_recipes(SMALL)["distilled_seeds"]
+    first = run_recipe(recipe, tiny_checkpoint, split, 3, progress=False, unlabelled=unlabelled)
+    again = run_recipe(recipe, tiny_checkpoint, split, 3, progress=False,
+                       unlabelled=unlabelled.add_column("label", [4] * 40))
+    assert np.array_equal(first.test, again.test) and first.losses == again.losses
+    teachers = run_recipe(make_recipes(SMALL)["averaged_seeds"], tiny_checkpoint, split, 3, progress=False)
+    assert first.losses[: len(teachers.losses)] == teachers.losses
+    assert first.costs["tokens_computed"] > teachers.costs["tokens_computed"]
+
+
+@pytest.mark.parametrize("found", [None, Dataset.from_dict({"text": []})])
+def test_distilling_without_further_reviews_is_refused(tiny_checkpoint, split, found):
+    with pytest.raises(InputError, match="needs reviews beyond the training rows.*--more"):
+        run_recipe(make_recipes(SMALL)["distilled_seeds"], tiny_checkpoint, split, 3, progress=False, unlabelled=found)
 
 
 def test_padding_costs_tokens(tiny_checkpoint, split):
@@ -343,7 +396,7 @@ def test_lora_without_peft_says_what_to_install(tiny_checkpoint, monkeypatch):
 
 def test_the_ladder_holds_what_it_should():
     recipes = make_recipes()
-    assert set(LADDER) | set(ORDINAL) == set(recipes)
+    assert {*LADDER, *ORDINAL, "distilled_seeds"} == set(recipes)
     assert recipes["fine_tuned"].settings == TrainingSettings()
     assert recipes["padded_512"].settings.padding == "max_length" and recipes["padded_512"].one_seed
     assert {recipes[name].loss for name in ORDINAL} == set(LOSSES)

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['CURVE_RECIPES', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_texts', 'open_pool', 'fill_pool', 'balanced_order',
-           'draw_training_rows', 'Cell', 'network_fingerprint', 'cell_key', 'digits', 'from_digits', 'cell_record',
-           'calibration_record', 'run_cell', 'run_cells', 'CurveSettings', 'check_choices', 'enough_epochs',
-           'curve_cells', 'LadderSettings', 'ladder_cells', 'shown_settings', 'experiment_name', 'experiment_command',
-           'run_experiment', 'take_up', 'describe_rows', 'right_answers', 'recipe_title', 'plot_curve', 'rows_note',
-           'band_text', 'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'write_names', 'plot_pareto',
-           'experiment_folder', 'check_folder_is_free', 'write_experiment']
+           'draw_training_rows', 'draw_unlabelled_rows', 'Cell', 'network_fingerprint', 'cell_key', 'digits',
+           'from_digits', 'cell_record', 'calibration_record', 'run_cell', 'run_cells', 'CurveSettings',
+           'check_choices', 'enough_epochs', 'unlabelled_rows', 'curve_cells', 'LadderSettings', 'ladder_cells',
+           'shown_settings', 'experiment_name', 'experiment_command', 'run_experiment', 'take_up', 'describe_rows',
+           'right_answers', 'recipe_title', 'plot_curve', 'rows_note', 'band_text', 'curve_table', 'ladder_rows',
+           'ladder_table', 'pareto_front', 'write_names', 'plot_pareto', 'experiment_folder', 'check_folder_is_free',
+           'write_experiment']
 
 # %% ../nbs/17_experiments.ipynb #6ebc0e26
 import json
@@ -74,10 +75,11 @@ class RowSettings:
     n_validation: int = 500  # validation rows: temperatures and the spread of a regression come from them
     n_test: int = 1000  # test rows, the same for every run
     rows_seed: int = 42  # draws validation and test rows
+    n_unlabelled: int = 2000  # at most so many further reviews, without their stars, for the recipe that distils
 
     def __post_init__(self):
         "Check every value."
-        for name, least in (("n_validation", 2), ("n_test", 1), ("rows_seed", 0)):
+        for name, least in (("n_validation", 2), ("n_test", 1), ("rows_seed", 0), ("n_unlabelled", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: expected at least {least}, found {getattr(self, name)}")
 
@@ -188,6 +190,24 @@ def draw_training_rows(
                          "Ask for fewer, or bring a larger file with --more.")
     return concatenate_datasets([drawn, pool.more.select(further[:missing])])
 
+# %% ../nbs/17_experiments.ipynb #d15711e5
+def draw_unlabelled_rows(
+    pool: Pool,  # from open_pool
+    train: Dataset,  # rows that are trained on with their stars
+    n_unlabelled: int,  # rows at most
+    seed: int,  # draws them
+) -> Dataset:  # column text; fewer rows where there are no more
+    "Take texts that are neither training, validation nor test rows, first of the file that those come from."
+    rng, forbidden = np.random.default_rng([seed, 2]), set(pool.forbidden | set(text_digests(train).tolist()))
+    drawn = train.select([]).select_columns(["text"])
+    for source, rows in ((pool.train, pool.rows), (pool.more, pool.more_rows)):
+        missing = n_unlabelled - len(drawn)
+        if source is not None and missing:
+            tried = rng.permutation(rows)[: missing + len(train)]  # no more than those can be forbidden here
+            chosen = without_texts(source, tried, forbidden)[:missing]
+            drawn = concatenate_datasets([drawn, source.select(chosen).select_columns(["text"])])
+    return drawn
+
 # %% ../nbs/17_experiments.ipynb #4ddc52f0
 @dataclass(frozen=True)
 class Cell:
@@ -197,6 +217,7 @@ class Cell:
     recipe: Recipe
     n_train: int
     seed: int  # of the training rows, new weights, the order of the rows and dropout
+    n_unlabelled: int = 0  # further rows without their stars, at most
 
     @property
     def cost(self) -> float:  # reviews
@@ -208,8 +229,10 @@ class Cell:
             return 1 + self.n_train / 1000
         share = {"head": 0.4, "last_two_layers": 0.6}.get(self.recipe.trained, 1.0)
         slow = {"max_length": 5.0, "longest": 2.2}.get(self.recipe.settings.padding, 1.0)
-        networks = AVERAGED if self.recipe.kind == "averaged_networks" else 1
-        return networks * (scored + share * slow * self.n_train * self.recipe.settings.epochs)
+        one = scored + share * slow * self.n_train * self.recipe.settings.epochs
+        if self.recipe.kind == "distilled_networks":  # a student, and what the teachers say
+            one += self.n_train + 2 * self.n_unlabelled
+        return one if self.recipe.kind == "network" else AVERAGED * one
 
 # %% ../nbs/17_experiments.ipynb #38dbcb63
 def network_fingerprint(
@@ -225,12 +248,15 @@ def cell_key(
     train: Dataset,  # its training rows
     pool: Pool,  # from open_pool
     network: str,  # from network_fingerprint
+    unlabelled: Dataset | None = None,  # from draw_unlabelled_rows
 ) -> str:  # 16 hex digits
     "Fingerprint of all that decides a cell's result."
     needs_network = cell.recipe.kind in (*FINE_TUNED, "frozen_features")
     recipe = {name: value for name, value in asdict(cell.recipe).items() if name not in ("what", "one_seed")}
     decides = {"recipe": recipe, "seed": cell.seed, "network": network if needs_network else "",
                "rows": [rows_sha256(rows) for rows in (train, pool.validation, pool.test)]}
+    if unlabelled is not None:
+        decides["unlabelled"] = sha256(text_digests(unlabelled).tobytes()).hexdigest()
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
 # %% ../nbs/17_experiments.ipynb #a5278d89
@@ -300,7 +326,8 @@ def run_cell(
 ) -> dict | None:  # its record; None: it is not finished, or another process is at work on it
     "Run a cell, or read it where it is finished."
     train = draw_training_rows(pool, cell.n_train, cell.seed)
-    key = cell_key(cell, train, pool, network_fingerprint(checkpoint) if checkpoint else "")
+    unlabelled = draw_unlabelled_rows(pool, train, cell.n_unlabelled, cell.seed) if cell.n_unlabelled else None
+    key = cell_key(cell, train, pool, network_fingerprint(checkpoint) if checkpoint else "", unlabelled)
     kept, lock = folder / f"{key}.json", FileLock(folder / f"{key}.lock", timeout=0)
     if kept.exists():
         return json.loads(kept.read_text(encoding="utf-8")) | {"recipe": cell.name}
@@ -309,7 +336,7 @@ def run_cell(
     try:
         with lock:
             split = Split(train, pool.validation, pool.test, *[np.array([], dtype=int)] * 3)
-            run = run_recipe(cell.recipe, checkpoint, split, cell.seed, progress)
+            run = run_recipe(cell.recipe, checkpoint, split, cell.seed, progress, unlabelled)
             record = cell_record(cell, key, run, pool)
             np.savez(folder / f"{key}.npz", validation=run.validation.astype(np.float32),
                      test=run.test.astype(np.float32))
@@ -399,13 +426,22 @@ def enough_epochs(
     return replace(recipe, settings=replace(recipe.settings, epochs=epochs))
 
 # %% ../nbs/17_experiments.ipynb #fe27f3ce
+def unlabelled_rows(
+    recipe: Recipe,  # of any kind
+    settings: RowSettings,  # which rows
+) -> int:  # at most
+    "How many further rows without stars a recipe reads."
+    return settings.n_unlabelled if recipe.kind == "distilled_networks" else 0
+
+
 def curve_cells(
     settings: CurveSettings,  # which runs
     training: TrainingSettings | None = None,  # None: the defaults of this package
 ) -> list[Cell]:  # in the order in which they run
     "The runs of a learning curve."
     recipes = make_recipes(training)
-    return [Cell(name, enough_epochs(recipes[name], size, settings.least_steps, settings.least_epochs), size, seed)
+    return [Cell(name, enough_epochs(recipes[name], size, settings.least_steps, settings.least_epochs), size, seed,
+                 unlabelled_rows(recipes[name], settings))
             for seed in settings.seeds for size in settings.sizes for name in settings.recipes]
 
 # %% ../nbs/17_experiments.ipynb #8e7d7b2c
@@ -432,7 +468,8 @@ def ladder_cells(
 ) -> list[Cell]:  # in the order in which they run
     "The runs of the ladder, one seed after the other."
     recipes = make_recipes(training)
-    return [Cell(name, recipes[name], settings.n_train, seed) for seed in settings.seeds for name in settings.recipes
+    return [Cell(name, recipes[name], settings.n_train, seed, unlabelled_rows(recipes[name], settings))
+            for seed in settings.seeds for name in settings.recipes
             if seed == settings.seeds[0] or not recipes[name].one_seed]
 
 # %% ../nbs/17_experiments.ipynb #6f83c6df
@@ -556,6 +593,7 @@ def right_answers(
 RECIPE_TITLES = {"naive_bayes": "Naive Bayes", "logistic_regression": "logistic regression",
                  "linear_svm": "linear SVM", "frozen_features": "frozen features", "fine_tuned": "fine-tuned",
                  "lora": "LoRA", "corn": "CORN", "averaged_seeds": "three seeds, averaged",
+                 "distilled_seeds": "three seeds, distilled",
                  "padded_512": "padded to 512", "longest": "padded to the longest",
                  "grouped": "grouped by length"}
 

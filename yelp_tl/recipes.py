@@ -6,12 +6,13 @@
 __all__ = ['LOSSES', 'MIDDLE', 'LOSS_FUNCTIONS', 'KINDS', 'FINE_TUNED', 'TRAINED', 'AVERAGED', 'RECIPE_NAMES', 'LADDER',
            'ORDINAL', 'regression_loss', 'regression_probabilities', 'soft_targets', 'soft_label_loss', 'corn_loss',
            'corn_probabilities', 'star_probabilities', 'Recipe', 'MeanPooled', 'encoder_layers', 'head_names',
-           'add_lora', 'freeze', 'build_network', 'layer_depths', 'layerwise_optimizer', 'batch_loss', 'TrainedNetwork',
-           'train_network', 'run_recipe_network', 'run_averaged_networks', 'run_linear_svm', 'memory_watched',
-           'RecipeRun', 'run_recipe', 'make_recipes']
+           'add_lora', 'freeze', 'build_network', 'layer_depths', 'layerwise_optimizer', 'batch_loss', 'target_loss',
+           'TrainedNetwork', 'train_network', 'run_recipe_network', 'run_averaged_networks', 'distil',
+           'run_distilled_networks', 'run_linear_svm', 'memory_watched', 'RecipeRun', 'run_recipe', 'make_recipes']
 
 # %% ../nbs/16_recipes.ipynb #1142a933
 import gc
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -129,8 +130,8 @@ def star_probabilities(
 
 # %% ../nbs/16_recipes.ipynb #ccf5efbe
 KINDS = ("majority", "naive_bayes", "logistic_regression", "linear_svm", "frozen_features", "network",
-         "averaged_networks")
-FINE_TUNED = ("network", "averaged_networks")  # kinds that train weights of a network
+         "averaged_networks", "distilled_networks")
+FINE_TUNED = ("network", "averaged_networks", "distilled_networks")  # kinds that train weights of a network
 TRAINED = ("all", "head", "last_two_layers", "lora")
 
 # %% ../nbs/16_recipes.ipynb #99692f58
@@ -307,6 +308,18 @@ def batch_loss(
 
     return compute
 
+
+def target_loss(
+    targets: np.ndarray,  # (rows, 5) probabilities to learn
+) -> Callable:  # (outputs, row numbers, num_items_in_batch) -> one number
+    "Cross-entropy with a target of its own for each row; what the Trainer calls labels are row numbers."
+    known = torch.from_numpy(targets).float()
+
+    def compute(outputs, labels, num_items_in_batch=None):
+        return functional.cross_entropy(outputs.logits.float(), known[labels.cpu()].to(outputs.logits.device))
+
+    return compute
+
 # %% ../nbs/16_recipes.ipynb #40ac3eae
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
@@ -339,6 +352,7 @@ def train_network(
     train: Dataset,  # columns text and label
     seed: int,  # of new weights, the order of the rows and dropout
     progress: bool = True,  # show a bar
+    targets: np.ndarray | None = None,  # (rows, 5) probabilities to learn; the label of a row is then its number
 ) -> TrainedNetwork:
     """Train the network of a recipe.
 
@@ -349,7 +363,7 @@ def train_network(
     rows = tokenize_reviews(train, tokenizer, settings.max_length)
     model = build_network(recipe, checkpoint, seed)
     trainer = make_trainer(model, tokenizer, rows, settings, seed, progress=progress)
-    trainer.compute_loss_func = batch_loss(recipe.loss)
+    trainer.compute_loss_func = batch_loss(recipe.loss) if targets is None else target_loss(targets)
     if recipe.layer_decay < 1:
         trainer.optimizer = layerwise_optimizer(model, settings, recipe.layer_decay)
     with without_waste(model, settings):
@@ -407,6 +421,49 @@ def run_averaged_networks(
                     sum(run.tokens_computed for run in runs))
     return mean, [loss for _, losses in members for loss in losses]
 
+# %% ../nbs/16_recipes.ipynb #d15711e1
+def distil(
+    recipe: Recipe,  # of kind distilled_networks
+    checkpoint: Checkpoint,
+    split: Split,  # train: rows with labels
+    unlabelled: Dataset,  # column text; reviews whose stars are not used
+    said: np.ndarray,  # (unlabelled rows, 5) what the teachers say of them
+    seed: int,  # of new weights, the order of the rows and dropout
+    progress: bool = True,  # show a bar
+) -> TrainedNetwork:  # the student
+    "Train a network on labels where there are some, and on the teachers' probabilities elsewhere."
+    labels, texts = np.array(split.train["label"][:]), split.train["text"][:] + unlabelled["text"][:]
+    targets = np.concatenate([np.eye(len(STAR_NAMES))[labels], said])
+    epochs = max(3, math.ceil(recipe.settings.epochs * len(labels) / len(texts)))
+    student = replace(recipe, loss="cross_entropy", settings=replace(recipe.settings, epochs=epochs))
+    rows = Dataset.from_dict({"text": texts, "label": range(len(texts))})
+    return train_network(student, checkpoint, rows, seed, progress, targets)
+
+# %% ../nbs/16_recipes.ipynb #d15711e2
+def run_distilled_networks(
+    recipe: Recipe,  # of kind distilled_networks
+    checkpoint: Checkpoint,
+    split: Split,  # test: the rows to predict; validation: for the spread of a regression
+    unlabelled: Dataset | None,  # column text; reviews whose stars are not used
+    seed: int,  # of the first teacher; the others and the student take later ones
+    progress: bool = True,  # show bars
+) -> tuple[ModelRun, list[float]]:  # the student's probabilities of the test rows, and costs of all; loss of each step
+    """Train teachers with different seeds, and a student on what they say together.
+
+    After Hinton, Vinyals and Dean 2015, arXiv 1503.02531, at temperature 1. Raises `InputError` without reviews.
+    """
+    if unlabelled is None or not len(unlabelled):
+        raise InputError("distilling needs reviews beyond the training rows, without stars, and there are none. Add "
+                         "a file with --more, ask for fewer rows with --n-train, or leave the recipe out.")
+    start = time.perf_counter()
+    teachers, losses = run_averaged_networks(recipe, checkpoint, replace(split, test=unlabelled), seed, progress)
+    student = distil(recipe, checkpoint, split, unlabelled, teachers.probabilities, seed + 1000 * AVERAGED, progress)
+    fitted = time.perf_counter()
+    outputs = student.outputs(split.test["text"][:], "rows to score" if progress else None)
+    run = ModelRun(star_probabilities("cross_entropy", outputs), fitted - start, time.perf_counter() - fitted,
+                   teachers.parameters_trained + student.parameters, teachers.tokens_computed + student.tokens)
+    return run, losses + student.losses
+
 # %% ../nbs/16_recipes.ipynb #2130713d
 def run_linear_svm(
     split: Split,
@@ -463,10 +520,12 @@ def run_recipe(
     split: Split,
     seed: int,  # of new weights, the order of the rows and dropout
     progress: bool = True,  # show bars
+    unlabelled: Dataset | None = None,  # column text; reviews whose stars are not used, for distilling
 ) -> RecipeRun:
     """Learn from the training rows, predict the validation and test rows, and take note of the costs.
 
-    Raises `InputError` for a checkpoint that can't be used, or a library that is not installed.
+    Raises `InputError` for a checkpoint that can't be used, a library that is not installed, or distilling without
+    further reviews.
     """
     both, losses = replace(split, test=concatenate_datasets([split.validation, split.test])), []
     with memory_watched() as peak:
@@ -475,6 +534,8 @@ def run_recipe(
             run, losses = run_recipe_network(recipe, checkpoint, both, seed, progress)
         elif recipe.kind == "averaged_networks":
             run, losses = run_averaged_networks(recipe, checkpoint, both, seed, progress)
+        elif recipe.kind == "distilled_networks":
+            run, losses = run_distilled_networks(recipe, checkpoint, both, unlabelled, seed, progress)
         elif recipe.kind == "frozen_features":
             run = run_frozen_features(checkpoint, both, recipe.settings, progress)
         elif recipe.kind == "linear_svm":
@@ -516,6 +577,8 @@ def make_recipes(
         "mean_pooling": Recipe("the head reads the mean of all tokens", settings=ours, pooling="mean"),
         "averaged_seeds": Recipe("three networks from different seeds, averaged", "averaged_networks", ours),
         "random_weights": Recipe("the same network without pretraining", settings=ours, pretrained=False),
+        "distilled_seeds": Recipe("one network that learns what three say of reviews without stars",
+                                  "distilled_networks", ours),
         "regression": Recipe("squared error of the number of stars", settings=ours, loss="regression"),
         "soft_labels": Recipe("neighbouring stars get a part of the target", settings=ours, loss="soft_labels"),
         "corn": Recipe("more than 1 star? if so, more than 2? and so on", settings=ours, loss="corn"),
