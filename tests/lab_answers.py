@@ -631,7 +631,7 @@ fools_network, stars_2 = "The lobby was filthy and the restroom was nasty.", 1
 fools_naive_bayes, stars_1 = "The carpet was revolting.", 0
 fools_network, stars_2 = "The lobby was filthy and the restroom was nasty.", 1
 """),
-    ("lab4", "fool", "was in the training rows", """
+    ("lab4", "fool", "among the training or test rows", """
 fools_naive_bayes, stars_1 = train_texts[0].upper(), train_labels[0] + 1
 fools_network, stars_2 = "The lobby was filthy and the restroom was nasty.", 1
 """),

@@ -26,6 +26,7 @@ from yelp_tl.experiments import (
     enough_epochs,
     experiment_command,
     experiment_folder,
+    finished_seeds,
     from_digits,
     ladder_cells,
     ladder_rows,
@@ -301,6 +302,13 @@ def test_small_sizes_get_enough_steps():
     assert enough_epochs(accumulating, 160, 375, 3).settings.epochs == 38  # ten steps an epoch
 
 
+def test_a_missing_library_is_told_before_the_first_run(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'peft. Install it: pip install "yelp_tl\[evidence\]".*--recipes'):
+        run_experiment(LadderSettings(**rows, n_train=24, recipes=("naive_bayes", "lora")), tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_slow_recipe_takes_one_seed(ladder):
     count = {name: sum(cell["recipe"] == name for cell in ladder["cells"]) for name in ladder["what"]}
     assert count == {"majority": 2, "naive_bayes": 2, "linear_svm": 2, "padded_512": 1, "fine_tuned": 2}
@@ -341,6 +349,9 @@ def test_right_answers_come_in_the_order_of_the_seeds(curve):
                if cell["recipe"] == "naive_bayes" and cell["n_train"] == 80}
     assert right.mean(axis=1).tolist() == pytest.approx([by_seed[1], by_seed[2], by_seed[3]])
     assert right_answers(curve, "naive_bayes", 999).shape == (0, 100)
+    chosen = right_answers(curve, "naive_bayes", 80, seeds=(3, 9, 1))
+    assert np.array_equal(chosen[[0, 2]], right[[2, 0]]) and np.isnan(chosen[1]).all()
+    assert finished_seeds(curve, "naive_bayes", 80) == [1, 2, 3] and finished_seeds(curve, "naive_bayes", 999) == []
 
 
 def test_tables_show_every_cell_once(curve, ladder):

@@ -8,17 +8,19 @@ __all__ = ['CURVE_RECIPES', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_tex
            'from_digits', 'cell_record', 'calibration_record', 'run_cell', 'run_cells', 'CurveSettings',
            'check_choices', 'enough_epochs', 'unlabelled_rows', 'curve_cells', 'LadderSettings', 'ladder_cells',
            'shown_settings', 'experiment_name', 'experiment_command', 'run_experiment', 'take_up', 'describe_rows',
-           'right_answers', 'recipe_title', 'plot_curve', 'rows_note', 'band_text', 'curve_table', 'ladder_rows',
-           'ladder_table', 'pareto_front', 'write_names', 'plot_pareto', 'experiment_folder', 'check_folder_is_free',
-           'write_experiment']
+           'finished_seeds', 'right_answers', 'recipe_title', 'plot_curve', 'rows_note', 'band_text', 'curve_table',
+           'ladder_rows', 'ladder_table', 'pareto_front', 'write_names', 'plot_pareto', 'experiment_folder',
+           'check_folder_is_free', 'write_experiment']
 
 # %% ../nbs/17_experiments.ipynb #6ebc0e26
 import json
 import math
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -515,12 +517,15 @@ def run_experiment(
 ) -> dict:  # schema, command, settings, machine, environment, data, labels, cells
     """Run a learning curve or a ladder; cells that are finished are read, not run again.
 
-    Raises `InputError` for data or a network that can't be used.
+    Raises `InputError` for data or a network that can't be used, and for LoRA where peft is not installed.
     """
     make = curve_cells if isinstance(settings, CurveSettings) else ladder_cells
     cells = make(settings, training)
     needed = any(cell.recipe.kind in (*FINE_TUNED, "frozen_features") for cell in cells)
     checkpoint = find_checkpoint(settings.model) if needed else None
+    if any(cell.recipe.trained == "lora" for cell in cells) and find_spec("peft") is None:  # said before hours pass
+        raise InputError('the recipe lora needs the library peft. Install it: pip install "yelp_tl[evidence]", or '
+                         "leave it out with --recipes.")
     pool = open_pool(settings)
     if pool.left_out and progress:
         tell(f"{pool.left_out:,} rows are left out of training: their text is repeated, or is that of a test row")
@@ -578,16 +583,29 @@ def describe_rows(
     }
 
 # %% ../nbs/17_experiments.ipynb #7ae264fb
+def finished_seeds(
+    results: dict,  # of run_experiment
+    recipe: str,  # its name
+    n_train: int,  # training rows
+) -> list[int]:  # in order
+    "The seeds with which one recipe and size has been run."
+    return sorted(cell["seed"] for cell in results["cells"] if cell["recipe"] == recipe and cell["n_train"] == n_train)
+
+
 def right_answers(
     results: dict,  # of run_experiment
     recipe: str,  # its name
     n_train: int,  # training rows
-) -> np.ndarray:  # (seeds, test rows) whether each was right, in the order of the seeds
-    "Which test rows the runs of one recipe and size had right."
+    seeds: Sequence[int] | None = None,  # which runs; None: all that are finished
+) -> np.ndarray:  # (seeds, test rows) 1 where a run was right, 0 where not; nan for a run that is not finished
+    "Which test rows the runs of one recipe and size had right, in the order of the seeds."
     labels = from_digits(results["labels"])
-    runs = sorted((cell for cell in results["cells"] if cell["recipe"] == recipe and cell["n_train"] == n_train),
-                  key=lambda cell: cell["seed"])
-    return np.array([from_digits(cell["predicted"]) == labels for cell in runs]).reshape(len(runs), len(labels))
+    chosen = list(finished_seeds(results, recipe, n_train) if seeds is None else seeds)
+    table = np.full((len(chosen), len(labels)), np.nan)
+    for cell in results["cells"]:
+        if cell["recipe"] == recipe and cell["n_train"] == n_train and cell["seed"] in chosen:
+            table[chosen.index(cell["seed"])] = from_digits(cell["predicted"]) == labels
+    return table
 
 # %% ../nbs/17_experiments.ipynb #55db7e37
 RECIPE_TITLES = {"naive_bayes": "Naive Bayes", "logistic_regression": "logistic regression",
@@ -633,8 +651,9 @@ def rows_note(
     "What a reader of figures must know about the rows and the machine."
     environment, settings = results["environment"], results["settings"]
     note = (f"{', '.join(results['data']['source'])}; {len(results['labels']):,} test rows, the same for all; network "
-            f"{settings['model']}. In brackets: 95% intervals over seeds and test rows. {results['machine']}; "
-            f"{environment['device']}, {environment['precision']}, threads: {environment['threads']}.")
+            f"{settings['model']}. In brackets: 95% intervals over seeds and test rows; where there is one seed, over "
+            f"test rows alone, and so too short. {results['machine']}; {environment['device']}, "
+            f"{environment['precision']}, threads: {environment['threads']}.")
     simulated = " These reviews are simulated: no figure on them is a figure about Yelp."
     return note + (simulated if results["data"]["simulated"] else "")
 
@@ -690,8 +709,9 @@ def ladder_table(
     results: dict,  # of run_experiment with LadderSettings
 ) -> str:  # a table in markdown, and a line about the rows
     "One line a recipe: figures, costs, and its command."
-    head = ["recipe", "accuracy", "seeds", "within one star", "MAE", "minutes", "CPU-minutes", "tokens computed",
-            "trained parameters", "memory, GB", "command"]
+    head = ["recipe", "accuracy", "seeds", "within one star", "MAE", "minutes to train",
+            "CPU-minutes, scoring included", "training tokens", "trained parameters", "memory of the process, GB",
+            "command"]
     lines = [head, ["---", *["--:"] * (len(head) - 2), "---"]]
     base = results["command"].split(" --recipes")[0]
     for row in ladder_rows(results):
@@ -747,13 +767,15 @@ def plot_pareto(
     axes: Axes | None = None,  # None: new ones
     cost: str = "cpu_minutes",  # which cost is drawn
 ) -> Axes:
-    "Draw accuracy against cost, with intervals and the Pareto front."
+    "Draw accuracy against cost, with intervals and the Pareto front; hollow points are those of one seed."
     axes, front = axes_or_new(axes), pareto_front(rows, cost)
     for row in rows:
         low, high = row["accuracy_interval"]
-        on_front = row["recipe"] in front
+        on_front, several = row["recipe"] in front, row["seeds"] > 1
+        color = "C0" if on_front else "0.45"
         axes.errorbar(row[cost], row["accuracy"], [[row["accuracy"] - low], [high - row["accuracy"]]],
-                      fmt="o" if on_front else "x", color="C0" if on_front else "0.45", elinewidth=0.8, markersize=5)
+                      fmt="o" if on_front else "s", color=color, markerfacecolor=color if several else "white",
+                      elinewidth=0.8, markersize=5)
     chosen = sorted((row for row in rows if row["recipe"] in front), key=lambda row: row[cost])
     axes.step([row[cost] for row in chosen], [row["accuracy"] for row in chosen], where="post", color="C0", alpha=0.5)
     axes.set(xscale="log", xlabel=cost.replace("_", " ").replace("cpu", "CPU") + " to train and to score",

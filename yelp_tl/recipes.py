@@ -483,7 +483,7 @@ def run_linear_svm(
 @contextmanager
 def memory_watched(
     every: float = 0.05,  # seconds between two looks
-) -> Iterator[Callable[[], int]]:  # for with; the most bytes in use so far, as long as it lasts
+) -> Iterator[Callable[[], int]]:  # for with; the most bytes in use so far by the process, other work included
     "Watch the memory of this process, and of the GPU where there is one."
     process, most, done = psutil.Process(), [0], threading.Event()
 
@@ -570,7 +570,7 @@ def make_recipes(
                              settings=replace(plain, padding="max_length", skip_unread=False), one_seed=True),
         "longest": Recipe("padded to the longest review of a random batch", settings=replace(plain, padding="longest")),
         "grouped": Recipe("reviews of similar length in a batch", settings=plain),
-        "bf16": Recipe("and numbers of 16 bits", settings=replace(plain, precision="bf16"), one_seed=True),
+        "bf16": Recipe("grouped, and in numbers of 16 bits", settings=replace(plain, precision="bf16")),
         "fine_tuned": Recipe("the default of this package: and no dropout of attention weights", settings=ours),
         "longer": Recipe("twice the epochs, layer-wise decay of 0.8", layer_decay=0.8,
                          settings=replace(ours, epochs=2 * ours.epochs)),

@@ -604,7 +604,7 @@ def check_recipe(
     ladder: Sequence[dict] = LADDER,
     cases: Sequence[tuple[float, str | None]] = ((5, "A"), (30, "B"), (100, "D"), (0.01, None)),  # minutes, recipe
 ) -> None:
-    "The cheapest recipe that cannot be told from the best one that the time allows."
+    "The cheapest recipe whose accuracy lies in the interval of the best one that the time allows."
     for minutes, expected in cases:
         try:
             found = choose([dict(cell) for cell in ladder], minutes)
@@ -618,7 +618,7 @@ def check_recipe(
                                                       "finished in this time, and what if there is none?")
         expect(found is None or cost[found] <= minutes, f"{minutes} minutes: {found} takes longer.")
         expect(found == expected, f"{minutes} minutes: {found} is not the best choice. First find the most accurate of "
-                                  "those that fit. Then: is there a cheaper one whose interval holds that accuracy?")
+                                  "those that fit. Then: is there a cheaper one whose accuracy lies in its interval?")
 
 
 def check_rates(
@@ -771,7 +771,7 @@ def check_ceiling(
 def check_fool(
     reviews: dict[str, tuple[str, int]],  # whom it fools -> text, and the stars that a person would give it
     predictors: dict[str, Callable],  # "naive_bayes" and "network": texts to (n, 5) probabilities
-    known: Iterable[str] = (),  # sentences that do not count, because the models were trained on them
+    known: Iterable[str] = (),  # sentences that do not count: those of the training and test rows
 ) -> None:
     "One review that fools Naive Bayes alone, and one that fools the network alone."
     seen = {" ".join(text.lower().split()) for text in known}
@@ -780,8 +780,8 @@ def check_fool(
         expect(isinstance(text, str), f"Fools {fooled}: still open. Write a review in place of the dots.")
         expect(stars in (1, 2, 3, 4, 5), f"Fools {fooled}: say how many stars a person would give, 1 to 5.")
         expect(4 <= len(text.split()) <= 60, f"Fools {fooled}: write 4 to 60 words.")
-        expect(" ".join(text.lower().split()) not in seen, f"Fools {fooled}: this sentence was in the training rows. "
-                                                           "Write your own.")
+        expect(" ".join(text.lower().split()) not in seen, f"Fools {fooled}: this sentence is among the training or "
+                                                           "test rows. Write your own.")
         shares = {name: np.asarray(predict([text]))[0] for name, predict in predictors.items()}
         said = {name: int(share.argmax()) + 1 for name, share in shares.items()}
         expect(said[other] == stars, f"Fools {fooled}: but {other} says {said[other]}, not {stars}, either.")
