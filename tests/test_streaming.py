@@ -241,6 +241,7 @@ def grown(name, monkeypatch, tmp_path, **options):
     """How many bytes more ten times the rows take: Python's and Arrow's."""
     for setting, value in (("_PIECE_ROWS", 10), ("_BLOCK", 2**12), ("_BUFFER", 2**12)):
         monkeypatch.setattr(data, setting, value)
+    monkeypatch.setattr(gzip, "READ_BUFFER_SIZE", 2**12, raising=False)  # since Python 3.12, and then 128 KiB
     found = []
     for n in TEN_TIMES:
         path = write_rows(tmp_path / f"{n}{name}", *some_rows(n, letters=600))

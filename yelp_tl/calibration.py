@@ -98,7 +98,7 @@ def expected_calibration_error(
     probabilities: ArrayLike,  # (n, 5) each row sums to 1; ValueError if not
     bins: int = 15,  # of equal width between 0 and 1; InputError below 1
 ) -> float:  # between 0 and 1; never 0 on real rows, see calibration_error_by_chance
-    "How far confidence is from the share right, averaged over bins (Guo et al. 2017)."
+    "How far confidence is from the share right, averaged over bins (Naeini et al. 2015; Guo et al. 2017)."
     confidence, right = _confidence_and_right(labels, probabilities)
     return _binned_error(confidence, right, _bin_numbers(confidence, bins))
 

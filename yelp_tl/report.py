@@ -635,8 +635,9 @@ GLOSSARY = (
     ("Log loss", "How surprised the model is by the true stars. It punishes being sure and wrong. Lower is better. "
      "Giving each star one fifth scores 1.609, the logarithm of 5."),
     ("McNemar's p", "Only reviews that exactly one of the two models gets right can tell them apart. If the models "
-     "were equally good, each would have about half of these. p is the probability of a split at least as uneven as "
-     "the one seen. A small p speaks against equality; a large p proves nothing."),
+     "were equally good, each would have about half of these. p is the probability that equally good "
+     "models show a split at least as uneven as the one seen. A small p speaks against equality; a large p "
+     "proves nothing."),
     ("Stars added", "How much one word moved the expected stars of the fine-tuned model, compared with a text that "
      "says nothing. The scores of all words add up to the whole difference. Expected stars are the stars that the "
      "five probabilities give on average."),
