@@ -46,6 +46,7 @@ from yelp_tl.comparison import (
 from yelp_tl.data import STAR_NAMES, InputError, example_reviews, file_sha256, label_counts, rows_sha256, unescape
 from yelp_tl.explanation import ExplanationSettings
 from yelp_tl.finetuning import TrainingSettings
+from yelp_tl.report import model_title
 
 EXPLAIN = comparison.explain_test_rows  # most tests go without
 FIGURES = ("accuracy", "accuracy_interval", "within_one", "mae", "quadratic_weighted_kappa", "macro_f1", "log_loss")
@@ -817,9 +818,9 @@ def test_summary_table_shows_means_over_seeds(two_seeds):
     collected = collect_runs([folder for _, folder in two_seeds])
     head, rule, *rows = [line.strip("| ").split(" | ") for line in summary_table(collected["cells"]).splitlines()]
     assert len({len(row) for row in (head, rule, *rows)}) == 1
-    assert [row[0].replace(" ", "_") for row in rows] == list(BASELINES)
-    for row in rows:
-        entries = [results["models"][row[0].replace(" ", "_")] for results, _ in two_seeds]
+    assert [row[0] for row in rows] == [model_title(name) for name in BASELINES]
+    for row, name in zip(rows, BASELINES, strict=True):
+        entries = [results["models"][name] for results, _ in two_seeds]
         for seed, entry in zip((42, 43), entries, strict=True):
             assert row[head.index(f"accuracy, seed {seed}")].startswith(f"{entry['accuracy']:.3f} [")
         for column, key in (("mean of the seeds", "accuracy"), ("within one star", "within_one"), ("MAE", "mae"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
@@ -22,6 +23,7 @@ from yelp_tl.pretraining import (
     run_pretraining,
     unlabelled_texts,
 )
+from yelp_tl.tokenization import tokenize_reviews
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,10 @@ def test_what_comes_out_is_a_network_like_the_one_that_went_in(small, tiny_folde
     record = run_pretraining(small, tmp_path / "reader", progress=False)
     assert record == json.loads((tmp_path / "reader" / "pretraining.json").read_text(encoding="utf-8"))
     assert record["texts"] == len(unlabelled_texts(small)) and record["settings"]["seed"] == 42
+    lengths = tokenize_reviews(Dataset.from_dict({"text": unlabelled_texts(small)}),
+                               load_tokenizer(find_checkpoint(str(tiny_folder))), small.max_length)["length"][:]
+    assert small.epochs * sum(lengths) <= record["tokens_computed"] <= small.epochs * len(lengths) * small.max_length
+    assert record["fit_seconds"] > 0 and record["cpu_seconds"] > 0
     old, new = (json.loads((folder / "config.json").read_text(encoding="utf-8"))
                 for folder in (tiny_folder, tmp_path / "reader"))
     assert new["attention_probs_dropout_prob"] == old.get("attention_probs_dropout_prob", 0.1) > 0

@@ -81,7 +81,7 @@ from yelp_tl.finetuning import (
 )
 from .hub import HUB_REVIEWS
 from .pretrained import HUB_CHECKPOINTS, Checkpoint, find_checkpoint, load_tokenizer
-from .report import SIMULATED_NOTE, write_report
+from .report import SIMULATED_NOTE, model_title, write_report
 from .sharing import read_run, write_model_card
 from .simulation import SimulatedReviews, ceiling_probabilities
 
@@ -956,7 +956,7 @@ def summary_table(
     "One row for each model: accuracy with its interval for each seed, then means over the seeds."
     seeds = list(dict.fromkeys(cell["seed"] for cell in cells))
     head = ["model", *(f"accuracy, seed {seed}" for seed in seeds), "mean of the seeds", "within one star",
-            "MAE", "kappa", "seconds"]
+            "MAE", "kappa", "seconds to train and score"]
     lines = [head, ["---"] * len(head)]
     for name in dict.fromkeys(cell["model"] for cell in cells):
         rows = [cell for cell in cells if cell["model"] == name]
@@ -964,7 +964,7 @@ def summary_table(
         means = [f"{np.mean([row[key] for row in rows]):.3f}" for key in figures]
         seconds = "" if rows[0]["fit_seconds"] is None else (
             f"{np.mean([row['fit_seconds'] + row['predict_seconds'] for row in rows]):.1f}")
-        lines.append([name.replace("_", " "), *(table_cells(row)["accuracy"] for row in rows), *means, seconds])
+        lines.append([model_title(name), *(table_cells(row)["accuracy"] for row in rows), *means, seconds])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 # %% ../nbs/14_comparison.ipynb #787e4af6
@@ -978,8 +978,8 @@ def difference_line(
     each = ", ".join(f"{pair['accuracy_difference']:.3f} [{pair['interval'][0]:.3f}, {pair['interval'][1]:.3f}]"
                      for pair in chosen)
     mean = float(np.mean([pair["accuracy_difference"] for pair in chosen]))
-    return (f"Accuracy of {a.replace('_', ' ')} minus {b.replace('_', ' ')}, with 95% intervals from the same test "
-            f"rows: {each}; mean {mean:.3f}.")
+    return (f"{model_title(a)} minus {model_title(b)} in accuracy, with 95% intervals from the same test rows: {each}; "
+            f"mean {mean:.3f}.")
 
 # %% ../nbs/14_comparison.ipynb #2c78da15
 def results_section(

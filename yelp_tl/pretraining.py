@@ -7,6 +7,7 @@ __all__ = ['mask_tokens', 'masking_collator', 'MaskedLanguageModel', 'Pretrainin
            'continue_pretraining', 'save_pretrained', 'run_pretraining']
 
 # %% ../nbs/18_pretraining.ipynb #d748cf45
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,15 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from .comparison import tell, write_json
 from .data import InputError, file_sha256, load_texts, text_digests
-from .finetuning import TrainingSettings, check_length, make_trainer, open_network, without_waste, write_whole
+from yelp_tl.finetuning import (
+    TrainingSettings,
+    check_length,
+    make_trainer,
+    open_network,
+    training_tokens,
+    without_waste,
+    write_whole,
+)
 from .pretrained import Checkpoint, find_checkpoint, load_tokenizer
 from .tokenization import tokenize_reviews
 
@@ -148,6 +157,7 @@ class Pretrained:
     body: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     losses: list[float]  # of each step: mean surprise at a hidden token, in nats
+    tokens: int  # of all batches, padding included
 
 
 def continue_pretraining(
@@ -174,7 +184,8 @@ def continue_pretraining(
     with without_waste(model, training):
         trainer.train()
     losses = [record["loss"] for record in trainer.state.log_history if "loss" in record]
-    return Pretrained(model.body.eval(), tokenizer, losses)
+    return Pretrained(model.body.eval(), tokenizer, losses,
+                      training_tokens(rows["length"][:], training, trainer.sampler))
 
 # %% ../nbs/18_pretraining.ipynb #4deb09b2
 def save_pretrained(
@@ -196,7 +207,7 @@ def run_pretraining(
     settings: PretrainingSettings,
     folder: Path,  # for the network; must not exist
     progress: bool = True,  # show a bar
-) -> dict:  # what was read, and the loss of the first and the last steps
+) -> dict:  # what was read, the loss of the first and the last steps, and what it cost
     """Read texts, let the network read on, and write it into a folder.
 
     Raises `InputError` for data, a checkpoint or a folder that can't be used.
@@ -206,7 +217,9 @@ def run_pretraining(
     checkpoint, texts = find_checkpoint(settings.model), unlabelled_texts(settings)
     if progress:
         tell(f"{len(texts):,} texts to read, {settings.epochs} times")
+    started, worked = time.perf_counter(), time.process_time()
     pretrained = continue_pretraining(checkpoint, texts, settings, progress)
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - worked
     few = min(50, max(len(pretrained.losses) // 2, 1))
     record = {
         "schema": 1, "data": Path(settings.data).name, "sha256": file_sha256(Path(settings.data)),
@@ -216,7 +229,8 @@ def run_pretraining(
                                                                 "share", "seed")},
         "vocabulary": pretrained.body.config.vocab_size, "steps": len(pretrained.losses),
         "loss_of_first_steps": float(np.mean(pretrained.losses[:few])),
-        "loss_of_last_steps": float(np.mean(pretrained.losses[-few:])),
+        "loss_of_last_steps": float(np.mean(pretrained.losses[-few:])), "fit_seconds": seconds,
+        "cpu_seconds": cpu_seconds, "tokens_computed": pretrained.tokens,
     }
     save_pretrained(pretrained, checkpoint, folder, record)
     return record
