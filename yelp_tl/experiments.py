@@ -740,23 +740,29 @@ def pareto_front(
 def write_names(
     axes: Axes,  # with its scales set
     points: dict[str, tuple[float, float]],  # name -> place in the units of the axes
+    bars: dict[str, tuple[float, float]] | None = None,  # name -> ends of its error bar; None: there are none
     size: float = 8,  # of the letters, in points
 ) -> Axes:
-    "Write a name beside each point, so that no name covers another."
+    "Write a name beside each point, so that no name covers another, a point or a bar."
     axes.margins(x=0.12)
     axes.autoscale_view()
     axes.figure.draw_without_rendering()  # only now is known where the axes lie
-    point, taken = axes.figure.dpi / 72, []  # pixels of a point; the boxes of the names so far
+    point, taken = axes.figure.dpi / 72, []  # pixels of a point; boxes that are taken: left, right, bottom, top
+    for name, (across, up) in points.items():
+        (x, low), (_, high) = axes.transData.transform([(across, end) for end in (bars or {}).get(name, (up, up))])
+        taken.append((x - 3 * point, x + 3 * point, low - 3 * point, high + 3 * point))
     for name, place in sorted(points.items(), key=lambda item: item[1][1], reverse=True):
         x, y = axes.transData.transform(place)
         width, height = 0.58 * size * len(name) * point, 1.25 * size * point
-        to_the_left = x + width > axes.bbox.x1
-        left, low = (x - width - 5 * point if to_the_left else x + 5 * point), y + 3 * point
-        while any(left < other + length and other < left + width and abs(low - base) < height
-                  for other, length, base in taken):
-            low -= point
-        taken.append((left, width, low))
-        line = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.6} if y - low > height else None
+        left = x - width - 5 * point if x + width > axes.bbox.x1 else x + 5 * point
+        right, base = left + width, y + 3 * point
+        for number in range(int(2 * axes.bbox.height)):  # there, then a bit lower, a bit higher, lower still
+            low = base + (number + 1) // 2 * (point if number % 2 == 0 else -point)
+            if low + height <= axes.bbox.y1 and not any(left < other and begin < right and low < top and bottom < low
+                                                        + height for begin, other, bottom, top in taken):
+                break
+        taken.append((left, right, low, low + height))
+        line = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.6} if abs(low - base) > height else None
         axes.annotate(name, place, ((left - x) / point, (low - y) / point), textcoords="offset points", fontsize=size,
                       arrowprops=line)
     return axes
@@ -780,7 +786,8 @@ def plot_pareto(
     axes.step([row[cost] for row in chosen], [row["accuracy"] for row in chosen], where="post", color="C0", alpha=0.5)
     axes.set(xscale="log", xlabel=cost.replace("_", " ").replace("cpu", "CPU") + " to train and to score",
              ylabel="accuracy")
-    write_names(axes, {recipe_title(row["recipe"]): (row[cost], row["accuracy"]) for row in rows})
+    write_names(axes, {recipe_title(row["recipe"]): (row[cost], row["accuracy"]) for row in rows},
+                {recipe_title(row["recipe"]): tuple(row["accuracy_interval"]) for row in rows})
     return axes
 
 # %% ../nbs/17_experiments.ipynb #4e965798
