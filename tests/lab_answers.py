@@ -632,6 +632,10 @@ fools_naive_bayes, stars_1 = "The carpet was revolting.", 0
 fools_network, stars_2 = "The lobby was filthy and the restroom was nasty.", 1
 """),
     ("lab4", "fool", "among the training or test rows", """
+fools_naive_bayes, stars_1 = max(test_texts, key=len).upper(), 1
+fools_network, stars_2 = "The lobby was filthy and the restroom was nasty.", 1
+"""),
+    ("lab4", "fool", "among the training or test rows", """
 fools_naive_bayes, stars_1 = train_texts[0].upper(), train_labels[0] + 1
 fools_network, stars_2 = "The lobby was filthy and the restroom was nasty.", 1
 """),

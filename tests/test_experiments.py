@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from yelp_tl import experiments
 from yelp_tl.cli import ExperimentOutput, main, parse_options
@@ -41,6 +42,7 @@ from yelp_tl.experiments import (
     run_experiment,
     take_up,
     write_experiment,
+    write_names,
 )
 from yelp_tl.finetuning import TrainingSettings
 from yelp_tl.recipes import Recipe, make_recipes
@@ -307,6 +309,40 @@ def test_a_missing_library_is_told_before_the_first_run(rows, tmp_path, monkeypa
     with pytest.raises(InputError, match=r'peft. Install it: pip install "yelp_tl\[evidence\]".*--recipes'):
         run_experiment(LadderSettings(**rows, n_train=24, recipes=("naive_bayes", "lora")), tmp_path, progress=False)
     assert not list(tmp_path.iterdir())
+    shown = run_experiment(LadderSettings(**rows, n_train=24, recipes=("lora",)), tmp_path, progress=False,
+                           finished_only=True)
+    assert shown["cells"] == []  # to read what is finished needs no library
+
+
+def test_no_reviews_for_distilling_is_told_before_the_first_run(rows, tiny_folder, tmp_path):
+    every_row = LadderSettings(**rows, model=str(tiny_folder), n_train=170, seeds=(1,),
+                               recipes=("naive_bayes", "distilled_seeds"))
+    with pytest.raises(InputError, match="distilled_seeds with 170 training rows: expected further reviews.*--more"):
+        run_experiment(every_row, tmp_path, SMALL, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_distilled_cell_keeps_how_many_reviews_it_read(rows, tiny_folder, tmp_path):
+    settings = LadderSettings(**rows, model=str(tiny_folder), n_train=24, seeds=(1,), recipes=("distilled_seeds",),
+                              n_unlabelled=30)
+    cell = run_experiment(settings, tmp_path, SMALL, progress=False)["cells"][0]
+    assert cell["n_unlabelled"] == 30 and cell["steps"] == 3 * 3 + 3 * 7  # batches of 8; the student, three times
+
+
+def test_names_keep_clear_of_each_other_and_of_points_and_bars():
+    points = {"one": (1.0, 0.5), "a second": (1.2, 0.5), "third": (1.3, 0.505), "the fourth": (30.0, 0.49)}
+    bars = {name: (height - 0.1, height + 0.1) for name, (_, height) in points.items()}
+    axes = Figure(figsize=(7, 4)).subplots()
+    axes.set(xscale="log")
+    for place, height in points.values():
+        axes.errorbar(place, height, [[0.1], [0.1]], fmt="o")
+    write_names(axes, points, bars).figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in axes.texts]
+    assert len(boxes) == 4
+    assert not any(one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[number + 1:])
+    for name, (place, _) in points.items():
+        (x, low), (_, high) = axes.transData.transform([(place, end) for end in bars[name]])
+        assert not any(box.x0 < x < box.x1 and box.y0 < high and low < box.y1 for box in boxes)
 
 
 def test_a_slow_recipe_takes_one_seed(ladder):

@@ -7,10 +7,10 @@ __all__ = ['CURVE_RECIPES', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_tex
            'draw_training_rows', 'draw_unlabelled_rows', 'Cell', 'network_fingerprint', 'cell_key', 'digits',
            'from_digits', 'cell_record', 'calibration_record', 'run_cell', 'run_cells', 'CurveSettings',
            'check_choices', 'enough_epochs', 'unlabelled_rows', 'curve_cells', 'LadderSettings', 'ladder_cells',
-           'shown_settings', 'experiment_name', 'experiment_command', 'run_experiment', 'take_up', 'describe_rows',
-           'finished_seeds', 'right_answers', 'recipe_title', 'plot_curve', 'rows_note', 'band_text', 'curve_table',
-           'ladder_rows', 'ladder_table', 'pareto_front', 'write_names', 'plot_pareto', 'experiment_folder',
-           'check_folder_is_free', 'write_experiment']
+           'shown_settings', 'experiment_name', 'experiment_command', 'check_cells', 'run_experiment', 'take_up',
+           'describe_rows', 'finished_seeds', 'right_answers', 'recipe_title', 'plot_curve', 'rows_note', 'band_text',
+           'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'write_names', 'plot_pareto',
+           'experiment_folder', 'check_folder_is_free', 'write_experiment']
 
 # %% ../nbs/17_experiments.ipynb #6ebc0e26
 import json
@@ -199,7 +199,7 @@ def draw_unlabelled_rows(
     n_unlabelled: int,  # rows at most
     seed: int,  # draws them
 ) -> Dataset:  # column text; fewer rows where there are no more
-    "Take texts that are neither training, validation nor test rows, first of the file that those come from."
+    "Take texts that are no training, validation or test rows: first from the same file, then from the further one."
     rng, forbidden = np.random.default_rng([seed, 2]), set(pool.forbidden | set(text_digests(train).tolist()))
     drawn = train.select([]).select_columns(["text"])
     for source, rows in ((pool.train, pool.rows), (pool.more, pool.more_rows)):
@@ -340,6 +340,8 @@ def run_cell(
             split = Split(train, pool.validation, pool.test, *[np.array([], dtype=int)] * 3)
             run = run_recipe(cell.recipe, checkpoint, split, cell.seed, progress, unlabelled)
             record = cell_record(cell, key, run, pool)
+            if unlabelled is not None:
+                record["n_unlabelled"] = len(unlabelled)
             np.savez(folder / f"{key}.npz", validation=run.validation.astype(np.float32),
                      test=run.test.astype(np.float32))
             write_json(kept, record)
@@ -508,6 +510,26 @@ def experiment_command(
     return " ".join(words)
 
 # %% ../nbs/17_experiments.ipynb #5d2bfd75
+def check_cells(
+    cells: list[Cell],  # runs to make
+    pool: Pool,  # from open_pool
+    checkpoint: Checkpoint | None,  # None: no recipe needs a network
+    folder: Path,  # of finished cells
+) -> None:
+    "Raise `InputError` for what would stop the runs after hours: too few rows, or a library that is missing."
+    draw_training_rows(pool, max(cell.n_train for cell in cells), cells[0].seed)
+    for cell in cells:
+        if cell.recipe.trained == "lora" and find_spec("peft") is None and (
+                run_cell(cell, pool, checkpoint, folder, finished_only=True) is None):
+            raise InputError('the recipe lora needs the library peft. Install it: pip install "yelp_tl[evidence]", or '
+                             "leave it out with --recipes.")
+        if cell.n_unlabelled and not len(
+                draw_unlabelled_rows(pool, draw_training_rows(pool, cell.n_train, cell.seed), 1, cell.seed)):
+            raise InputError(f"{cell.name} with {cell.n_train:,} training rows: expected further reviews, whose stars "
+                             "are not read, found none. Add a file with --more, ask for fewer rows with --n-train or "
+                             "--sizes, or leave it out with --recipes.")
+
+
 def run_experiment(
     settings: CurveSettings | LadderSettings,  # which experiment
     folder: Path = Path("runs/cells"),  # of finished cells
@@ -517,19 +539,17 @@ def run_experiment(
 ) -> dict:  # schema, command, settings, machine, environment, data, labels, cells
     """Run a learning curve or a ladder; cells that are finished are read, not run again.
 
-    Raises `InputError` for data or a network that can't be used, and for LoRA where peft is not installed.
+    Raises `InputError` for data or a network that can't be used, too few rows, or a library that is missing.
     """
     make = curve_cells if isinstance(settings, CurveSettings) else ladder_cells
     cells = make(settings, training)
     needed = any(cell.recipe.kind in (*FINE_TUNED, "frozen_features") for cell in cells)
     checkpoint = find_checkpoint(settings.model) if needed else None
-    if any(cell.recipe.trained == "lora" for cell in cells) and find_spec("peft") is None:  # said before hours pass
-        raise InputError('the recipe lora needs the library peft. Install it: pip install "yelp_tl[evidence]", or '
-                         "leave it out with --recipes.")
     pool = open_pool(settings)
     if pool.left_out and progress:
         tell(f"{pool.left_out:,} rows are left out of training: their text is repeated, or is that of a test row")
-    draw_training_rows(pool, max(cell.n_train for cell in cells), settings.seeds[0])  # too few: said before hours pass
+    if not finished_only:
+        check_cells(cells, pool, checkpoint, folder)
     records = run_cells(cells, pool, checkpoint, folder, experiment_name(settings), progress, finished_only)
     if len(records) < len(cells):
         tell(f"{len(cells) - len(records)} of {len(cells)} runs are not finished, or another process is at work "
@@ -610,8 +630,8 @@ def right_answers(
 # %% ../nbs/17_experiments.ipynb #55db7e37
 RECIPE_TITLES = {"naive_bayes": "Naive Bayes", "logistic_regression": "logistic regression",
                  "linear_svm": "linear SVM", "frozen_features": "frozen features", "fine_tuned": "fine-tuned",
-                 "lora": "LoRA", "corn": "CORN", "averaged_seeds": "three seeds, averaged",
-                 "distilled_seeds": "three seeds, distilled",
+                 "lora": "LoRA", "corn": "CORN", "averaged_seeds": "average of three seeds",
+                 "distilled_seeds": "distilled from three seeds",
                  "padded_512": "padded to 512", "longest": "padded to the longest",
                  "grouped": "grouped by length"}
 
@@ -754,12 +774,13 @@ def write_names(
     for name, place in sorted(points.items(), key=lambda item: item[1][1], reverse=True):
         x, y = axes.transData.transform(place)
         width, height = 0.58 * size * len(name) * point, 1.25 * size * point
-        left = x - width - 5 * point if x + width > axes.bbox.x1 else x + 5 * point
+        left = x - width - 5 * point if x + 5 * point + width > axes.bbox.x1 else x + 5 * point
         right, base = left + width, y + 3 * point
         for number in range(int(2 * axes.bbox.height)):  # there, then a bit lower, a bit higher, lower still
             low = base + (number + 1) // 2 * (point if number % 2 == 0 else -point)
-            if low + height <= axes.bbox.y1 and not any(left < other and begin < right and low < top and bottom < low
-                                                        + height for begin, other, bottom, top in taken):
+            free = axes.bbox.y0 <= low <= axes.bbox.y1 - height
+            if free and not any(left < other and begin < right and low < top and bottom < low + height
+                                for begin, other, bottom, top in taken):
                 break
         taken.append((left, right, low, low + height))
         line = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.6} if abs(low - base) > height else None

@@ -347,7 +347,7 @@ class TrainedNetwork:
 
 # %% ../nbs/16_recipes.ipynb #3f3d8f45
 def train_network(
-    recipe: Recipe,  # of kind network
+    recipe: Recipe,  # of a kind in FINE_TUNED
     checkpoint: Checkpoint,
     train: Dataset,  # columns text and label
     seed: int,  # of new weights, the order of the rows and dropout
@@ -375,7 +375,7 @@ def train_network(
 
 # %% ../nbs/16_recipes.ipynb #cbe6c32a
 def run_recipe_network(
-    recipe: Recipe,  # of kind network
+    recipe: Recipe,  # of a kind in FINE_TUNED
     checkpoint: Checkpoint,
     split: Split,  # test: the rows to predict; validation: for the spread of a regression
     seed: int,  # of new weights, the order of the rows and dropout
@@ -403,7 +403,7 @@ AVERAGED = 3  # networks that are averaged
 
 
 def run_averaged_networks(
-    recipe: Recipe,  # of kind averaged_networks
+    recipe: Recipe,  # of kind averaged_networks or distilled_networks
     checkpoint: Checkpoint,
     split: Split,  # test: the rows to predict; validation: for the spread of a regression
     seed: int,  # of the first network; the others take later ones
