@@ -119,7 +119,8 @@ def test_only_the_recipes_that_keep_memory_ask_for_it(watched):
     assert told.count("trim") == told.count((-4, 0)) == told.count((-4, 65_536)) == trainings
 
 
-def test_nothing_is_left_changed_in_the_process(settings):
+def test_nothing_is_left_changed_in_the_process(settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
     state = (torch.get_num_threads(), torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled(),
              logging.get_verbosity(), threading.active_count())
@@ -129,6 +130,7 @@ def test_nothing_is_left_changed_in_the_process(settings):
     assert before[1:] == (np.random.get_state()[1].tolist(), random.getstate())
     assert state == (torch.get_num_threads(), torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled(),
                      logging.get_verbosity(), threading.active_count())
+    assert list(tmp_path.iterdir()) == []  # and nothing in the working folder
 
 
 def test_random_states_come_back_after_an_error():
@@ -267,6 +269,9 @@ def test_bench_from_the_command_line(settings, tmp_path, capsys):
         for place in ("bench.json", "no/bench.json"):
             assert cli.main([*words, str(tmp_path / place)]) == 2
             assert "bench.json: expected" in capsys.readouterr().err
+        assert cli.main([*words, str(tmp_path), "--force"]) == 2
+        assert "expected the name of a file, found a folder" in capsys.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
     finally:
         logging.set_verbosity(verbosity)
         logging.enable_progress_bar()

@@ -584,6 +584,28 @@ def test_evaluate_agrees_with_compare(finished, test_rows, run):
     assert listing(finished[0]) == before  # it writes nothing
 
 
+def test_evaluate_refuses_what_the_run_learned_from(finished, place, run):
+    before = listing(finished[0])
+    line = only_line(run("evaluate", finished[0], "--data", place / "reviews.csv"))
+    assert "reviews.csv: expected reviews that are new to the run" in line
+    assert listing(finished[0]) == before
+
+
+def test_a_pipe_that_knows_few_letters(place, options):
+    "On Windows a redirected stdout knows no minus sign; all is told, with another sign where one is missing."
+    words = [sys.executable, "-m", "yelp_tl.cli", "baseline", *options, "--out", "few-letters-\u2212"]
+    done = subprocess.run(words, cwd=place, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "cp1252"})
+    assert done.returncode == 0, done.stderr
+    assert b"report: few-letters-\\u2212" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["compare", "--seed", "4294967296"], ["compare", "--seed", "-1"],
+                                   ["ladder", "--seeds", "1", "4294967295"], ["bench", "--seed", "4294967296"],
+                                   ["pretrain", "--data", "reviews.csv", "--out", "x", "--seed", "-3"]])
+def test_a_seed_that_no_training_takes(words, run):
+    assert "seed: expected" in only_line(run(*words))
+
+
 @pytest.mark.parametrize("words", [["evaluate", "--data", "reviews.csv"], ["predict", "A text."]])
 @pytest.mark.parametrize("folder", ["nowhere", "empty", "lively", "reviews.csv"])
 def test_a_folder_without_a_run(words, folder, run, place, tmp_path, monkeypatch):

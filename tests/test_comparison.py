@@ -728,6 +728,16 @@ def test_unescaped_runs_learn_and_predict_unescaped(experiment, reviews, tmp_pat
     np.testing.assert_array_equal(found, same)
 
 
+def test_texts_that_unescaping_makes_equal_are_shared(tmp_path):
+    texts = [f"good{sign}food {number}" for number in range(30) for sign in ("\\n", "\n")]
+    rows = write_reviews(tmp_path / "twice.csv", texts, [number // 2 % 5 for number in range(60)])
+    asked = Experiment(data=str(rows), n_train=30, n_validation=10, n_test=20)
+    assert draw_rows(asked).shared == 0
+    with pytest.raises(InputError, match="Expected texts on one side only"):
+        draw_rows(replace(asked, unescape=True))
+    assert draw_rows(replace(asked, unescape=True, shared_texts="count")).shared > 0
+
+
 # finished runs: read, predict, score, collect
 
 

@@ -174,6 +174,27 @@ def test_a_save_that_is_cut_short(tiny_checkpoint, train, rows, tokenizer, tmp_p
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-3"]
 
 
+def test_new_checkpoints_stay_beside_damaged_ones_with_more_steps(tiny_checkpoint, train, tmp_path, monkeypatch):
+    settings = dataclasses.replace(SETTINGS, epochs=5)
+    fine_tune(tiny_checkpoint, train, settings, 1, folder=tmp_path, progress=False)
+    kept = tmp_path / "checkpoints"
+    for path in kept.iterdir():
+        flip(path / "model.safetensors")
+    assert {path.name for path in kept.iterdir()} == {"checkpoint-12", "checkpoint-15"}
+    watch = finetuning.RunLog.on_log
+
+    def stop(self, args, state, control, **options):
+        watch(self, args, state, control, **options)
+        if state.global_step == 7:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(finetuning.RunLog, "on_log", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(tiny_checkpoint, train, settings, 1, folder=tmp_path, resume=True, progress=False)
+    assert {path.name for path in kept.iterdir()} == {"checkpoint-3", "checkpoint-6"}
+    assert newest_checkpoint(kept) == str(kept / "checkpoint-6")
+
+
 def test_a_checkpoint_in_the_middle_of_an_epoch(tiny_checkpoint, train, tmp_path, monkeypatch):
     settings = dataclasses.replace(SETTINGS, batch_size=2, accumulation=1)  # 11 steps an epoch
     undisturbed = fine_tune(tiny_checkpoint, train, settings, 1, scored=train, folder=tmp_path / "a", progress=False)
@@ -234,6 +255,63 @@ def test_a_draft_of_a_killed_process_does_no_harm(tmp_path):
         draft.mkdir()
         (draft / "whole").write_text("whole")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["folder", "manifest.json", "whole"]
+
+
+def test_a_file_never_replaces_a_folder_nor_a_folder_a_file(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "results.json").write_text("mine")
+    file, folder = (pytest.raises(InputError, match=f"expected a {kind} to replace") for kind in ("file", "folder"))
+    with file, write_whole(tmp_path / "runs") as draft:
+        draft.write_text("{}")
+    with folder, write_whole(tmp_path / "runs" / "results.json") as draft:
+        draft.mkdir()
+    assert (tmp_path / "runs" / "results.json").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["results.json", "runs"]
+
+
+def test_a_folder_comes_back_when_its_successor_cannot_be_named(tmp_path, monkeypatch):
+    """A virus scanner that holds a file does this on Windows; a kill between the two names does, too."""
+    def write(text):
+        with write_whole(tmp_path / "model", {"step": 1}) as draft:
+            draft.mkdir()
+            (draft / "weights").write_text(text)
+
+    def locked(source, target):
+        if Path(target) == tmp_path / "model" and Path(source).name == "model":
+            raise PermissionError(13, "Access is denied")
+        real(source, target)
+
+    write("old")
+    real = os.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", locked)
+        with pytest.raises(SaveError, match="Access is denied"):
+            write("new")
+    assert (tmp_path / "model" / "weights").read_text() == "old"
+    (tmp_path / ".part").mkdir()
+    os.replace(tmp_path / "model", tmp_path / ".part" / "model.earlier")
+    with pytest.raises(SaveError), write_whole(tmp_path / "model", {"step": 1}):
+        raise FULL
+    assert (tmp_path / "model" / "weights").read_text() == "old"
+    write("new")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["manifest.json", "model", "weights"]
+
+
+def test_two_processes_share_a_folder_for_drafts(tmp_path, monkeypatch):
+    """The other one takes the folder away at the worst moments: before our sign stands in it, and after."""
+    real, gone = Path.touch, []
+
+    def late(path, *rest, **more):
+        if not gone:
+            gone.append(path.parent.rmdir())
+        real(path, *rest, **more)
+
+    monkeypatch.setattr(Path, "touch", late)
+    with write_whole(tmp_path / "cell.json") as draft:
+        with pytest.raises(OSError):
+            draft.parent.rmdir()
+        draft.write_text("{}")
+    assert gone and [path.name for path in tmp_path.iterdir()] == ["cell.json"]
 
 
 def test_a_network_never_replaces_other_files(tiny_checkpoint, tokenizer, tmp_path):

@@ -142,6 +142,19 @@ def test_repeated_and_shared_texts_are_left_out(tmp_path):
     assert pool.left_out > 0
 
 
+def test_validation_and_test_rows_share_no_text(tmp_path):
+    lines = ["text,label"] + [f"review number {number // 2} is this,{number % 5}" for number in range(120)]
+    (tmp_path / "pairs.csv").write_text("\n".join(lines))
+    settings = RowSettings(data=str(tmp_path / "pairs.csv"), n_validation=30, n_test=30)
+    pool = open_pool(settings)
+    texts = pool.validation["text"][:]
+    assert set(texts).isdisjoint(pool.test["text"][:]) and len(set(texts)) == len(texts) < 30
+    assert pool.left_out == 60 - len(pool.rows) + 30 - len(texts)
+    (tmp_path / "same.csv").write_text("text,label\n" + "\n".join(f"word,{number % 5}" for number in range(100)))
+    with pytest.raises(InputError, match="validation rows with a text of their own, found 0"):
+        open_pool(replace(settings, data=str(tmp_path / "same.csv")))
+
+
 def test_too_few_rows_are_told(files, rows):
     with pytest.raises(InputError, match="set aside"):
         open_pool(RowSettings(**rows | {"n_test": 299}))
@@ -402,6 +415,26 @@ def test_tables_show_every_cell_once(curve, ladder):
     assert "(seeds: 2)" in curve_table(fewer)
 
 
+def test_a_row_of_the_ladder_names_the_command_that_makes_it(ladder):
+    command = "yelp_tl ladder --data mine.csv --recipes naive_bayes majority --n-train 24 --seeds 7 --epochs 2"
+    table = ladder_table(ladder | {"command": command})
+    assert "`yelp_tl ladder --data mine.csv --n-train 24 --seeds 7 --epochs 2 --recipes linear_svm`" in table
+
+
+def test_the_note_names_every_machine(curve, rows, tmp_path):
+    assert "Runs of different machines" not in curve_table(curve)
+    here, cells = curve["environment"], json.loads(json.dumps(curve["cells"]))
+    assert all(cell["environment"] == here for cell in cells)
+    (tmp_path / "results.json").write_text(json.dumps(curve | {
+        "environment": here | {"machine": "Another machine", "precision": "fp32"},
+        "cells": [{name: value for name, value in cells[0].items() if name != "environment"}]}))
+    assert take_up(tmp_path / "results.json", tmp_path / "cells") == 1  # an earlier result, before cells told it
+    settings = CurveSettings(**rows, recipes=CLASSICAL, sizes=(20, 80), seeds=(1, 2, 3))
+    note = curve_table(run_experiment(settings, tmp_path / "cells", progress=False))
+    assert f"1 of {len(cells)} on Another machine; {here['device']}, fp32" in note
+    assert f"{len(cells) - 1} of {len(cells)} on {here['machine']}" in note
+
+
 def test_nothing_on_the_front_is_dominated():
     rng = np.random.default_rng(5)
     for _ in range(50):
@@ -448,6 +481,26 @@ def test_a_result_is_written_and_another_one_is_not_overwritten(curve, rows, tmp
     with pytest.raises(InputError, match="found something else"):
         check_folder_is_free(settings, tmp_path / "notes")
     assert experiment_folder(settings) != experiment_folder(settings, TrainingSettings(epochs=9))
+    plot = (folder / "plot.svg").read_bytes()
+    write_experiment(curve, folder)
+    assert (folder / "plot.svg").read_bytes() == plot
+
+
+def test_another_file_of_the_same_name_is_another_experiment(curve, rows, files, tmp_path):
+    (tmp_path / "reviews.csv").write_bytes((files / "more.csv").read_bytes())
+    settings = CurveSettings(**rows, recipes=CLASSICAL, sizes=(20, 80), seeds=(1, 2, 3))
+    other = replace(settings, data=str(tmp_path / "reviews.csv"))
+    assert experiment_command(settings) == experiment_command(other)
+    write_experiment(curve, tmp_path / "made")
+    with pytest.raises(InputError, match="found something else"):
+        check_folder_is_free(other, tmp_path / "made")
+    assert experiment_folder(other) != experiment_folder(settings)
+
+
+def test_a_name_with_a_blank_stays_one_word(files, tmp_path):
+    (tmp_path / "my reviews.csv").write_bytes((files / "reviews.csv").read_bytes())
+    assert experiment_command(CurveSettings(data=str(tmp_path / "my reviews.csv"))) == (
+        "yelp_tl curve --data 'my reviews.csv'")
 
 
 def test_the_commands_run_and_go_on(rows, tiny_folder, tmp_path, monkeypatch, capsys):

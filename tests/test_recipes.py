@@ -307,6 +307,27 @@ def test_the_average_is_that_of_its_seeds(tiny_checkpoint, split):
         assert together.costs[name] == sum(run.costs[name] for run in alone)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_batches_that_are_added_up_make_the_step_of_one(loss, tiny_checkpoint):
+    """Two batches of 4 for each step, or one of 8: the same losses, but for dropout and CORN's unequal questions."""
+    split = split_reviews(example_reviews(), n_train=16, n_validation=2, n_test=2, seed=1)
+    recipes = [Recipe("x", loss=loss, settings=replace(SMALL, padding="longest", **sizes))
+               for sizes in ({}, {"batch_size": 4, "accumulation": 2})]
+    whole, parts = (train_network(recipe, tiny_checkpoint, split.train, 1, progress=False).losses
+                    for recipe in recipes)
+    assert len(whole) == len(parts) == 2
+    assert parts == pytest.approx(whole, rel=0.2)
+
+
+def test_a_target_counts_as_part_of_its_step():
+    targets, logits = np.eye(5), torch.from_numpy(np.random.default_rng(1).normal(size=(4, 5)))
+    compute, rows = target_loss(targets), torch.tensor([0, 1, 2, 3])
+    whole = compute(SequenceClassifierOutput(logits=logits), rows, num_items_in_batch=4)
+    halves = [compute(SequenceClassifierOutput(logits=logits[part]), rows[part], num_items_in_batch=torch.tensor(4))
+              for part in (slice(2), slice(2, 4))]
+    assert sum(halves).item() == pytest.approx(whole.item())
+
+
 def test_target_loss_takes_the_target_of_each_row():
     rng = np.random.default_rng(2)
     targets, logits, rows = rng.dirichlet(np.ones(5), 9), torch.from_numpy(rng.normal(size=(4, 5))), [8, 0, 3, 3]
@@ -380,7 +401,8 @@ def test_the_spread_of_a_regression_is_the_error_on_validation_rows(tiny_checkpo
 
 
 @pytest.mark.parametrize("options", [{"kind": "svm"}, {"loss": "corm"}, {"trained": "some"}, {"pooling": "max"},
-                                     {"layer_decay": 0.0}, {"layer_decay": 1.1}])
+                                     {"layer_decay": 0.0}, {"layer_decay": 1.1},
+                                     {"trained": "lora", "layer_decay": 0.5}])
 def test_a_recipe_checks_itself(options):
     with pytest.raises(InputError, match="expected"):
         Recipe("x", **options)

@@ -276,11 +276,19 @@ def test_seeds_and_rows_equal_the_integral_over_the_unknown_spread(number, sprea
 
 def test_seeds_far_apart_give_students_t():
     lucky = np.zeros((3, 4000))
-    for line, share in zip(lucky, (0.2, 0.5, 0.6), strict=True):
+    for line, share in zip(lucky, (0.35, 0.5, 0.45), strict=True):
         line[np.random.default_rng(int(10 * share)).permutation(4000)[: int(4000 * share)]] = 1
     interval = np.array(two_way_interval(lucky, seed=0, draws=20_000)["interval"])
     by_seeds = np.array(seed_interval(lucky.mean(axis=1))["interval"])
     assert np.diff(interval) == pytest.approx(np.diff(by_seeds), rel=0.06)  # the rows add next to nothing
+
+
+def test_an_accuracy_has_no_interval_beyond_its_scale():
+    rng = np.random.default_rng(4)
+    far = np.array([rng.random(60) < 0.9, rng.random(60) < 0.1]).astype(int)
+    assert two_way_interval(far, seed=0)["interval"] == [0, 1]
+    low, high = two_way_difference(far, far[::-1], seed=0)["interval"]
+    assert low < -1 and high > 1  # a difference says that two seeds tell nothing
 
 
 def test_seeds_that_do_not_differ_leave_the_rows():

@@ -5,17 +5,19 @@
 # %% auto #0
 __all__ = ['RECIPES', 'PARTS', 'Recipe', 'make_recipes', 'BenchSettings', 'Counter', 'Clock', 'randomness_restored',
            'plain_trainer', 'Bench', 'open_bench', 'prepare', 'train_once', 'score_once', 'run_recipe', 'matmul_rate',
-           'layer_widths', 'needed_operations', 'profile_recipe', 'run_bench', 'measure', 'shown_settings',
-           'bench_command', 'times_of', 'ratio', 'reached_share', 'bench_table', 'bench_note']
+           'layer_widths', 'needed_operations', 'profile_recipe', 'run_bench', 'measure', 'bench_command', 'times_of',
+           'ratio', 'reached_share', 'bench_table', 'bench_note']
 
 # %% ../nbs/15_bench.ipynb #f5084f44
 import gc
 import random
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -32,7 +34,14 @@ from transformers import (
 )
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from .comparison import Experiment, describe_data, describe_environment, draw_rows
+from yelp_tl.comparison import (
+    Experiment,
+    describe_data,
+    describe_environment,
+    draw_rows,
+    option_words,
+    shown_settings,
+)
 from .data import SAMPLE, InputError, Split
 from yelp_tl.finetuning import (
     TrainingSettings,
@@ -349,13 +358,15 @@ def run_bench(
     known = make_recipes(settings.batch_size, settings.max_length)
     recipes = {name: known[name] for name in settings.recipes}
     environment = describe_environment("auto")
-    bench = open_bench(settings, split, Path("bench-writes-nothing"))
-    warm_up = replace(bench, train=bench.train.select(range(min(settings.batch_size, len(bench.train)))),
-                      test=bench.test.select([0]), test_texts=bench.test_texts[:1])
-    run_recipe(recipes[settings.recipes[-1]], warm_up)
-    config = build_classifier(bench.checkpoint, settings.seed).config
-    cells, rates = measure(settings, recipes, bench, config, progress)
-    ends = dict.fromkeys((settings.recipes[0], settings.recipes[-1])) if settings.profile else ()
+    with TemporaryDirectory() as place:  # the plain Trainer makes its folder, though nothing is written there
+        bench = open_bench(settings, split, Path(place))
+        warm_up = replace(bench, train=bench.train.select(range(min(settings.batch_size, len(bench.train)))),
+                          test=bench.test.select([0]), test_texts=bench.test_texts[:1])
+        run_recipe(recipes[settings.recipes[-1]], warm_up)
+        config = build_classifier(bench.checkpoint, settings.seed).config
+        cells, rates = measure(settings, recipes, bench, config, progress)
+        ends = dict.fromkeys((settings.recipes[0], settings.recipes[-1])) if settings.profile else ()
+        profiles = {name: profile_recipe(recipes[name], bench) for name in ends}
     return {
         "schema": 1, "command": bench_command(settings), "settings": shown_settings(settings),
         "machine": environment["machine"], "environment": environment, "data": describe_data(experiment, split),
@@ -363,7 +374,7 @@ def run_bench(
         "needed_operations": {"train": 3 * needed_operations(config, bench.train["length"][:]),
                               "score": needed_operations(config, bench.test["length"][:])},
         "tokens": {"train": sum(bench.train["length"][:]), "score": sum(bench.test["length"][:])},
-        "matmul_rates": rates, "cells": cells, "profile": {name: profile_recipe(recipes[name], bench) for name in ends},
+        "matmul_rates": rates, "cells": cells, "profile": profiles,
     }
 
 # %% ../nbs/15_bench.ipynb #714546c3
@@ -390,29 +401,11 @@ def measure(
     return cells, rates
 
 
-def shown_settings(
-    settings: BenchSettings,
-) -> dict:  # name to value
-    "The settings for a record: of a file or a folder the name alone."
-    values = asdict(settings)
-    here = {name: Path(values[name]).name for name in ("data", "model") if Path(values[name]).exists()}
-    return values | here
-
-
 def bench_command(
     settings: BenchSettings,
 ) -> str:
     "The command that repeats the bench."
-    default = asdict(BenchSettings())
-    changed = {name: value for name, value in shown_settings(settings).items() if value != default[name]}
-    words = []
-    for name, value in changed.items():
-        option = name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{option}" if value else f"--no-{option}")
-            continue
-        words += [f"--{option}", *map(str, value if isinstance(value, tuple) else (value,))]
-    return " ".join(["yelp_tl bench", *words])
+    return shlex.join(["yelp_tl", "bench", *option_words(settings, shown_settings(settings))])
 
 # %% ../nbs/15_bench.ipynb #8d65cb43
 PARTS = {"total": ("train_seconds", "score_seconds"), "train": ("train_seconds",), "score": ("score_seconds",),

@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from io import TextIOWrapper
 from itertools import chain, dropwhile, takewhile
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def run_experiment(
     else:
         print(format_table(results))
         if len(results["models"]) > 1:
-            print(answer_sentence(results, results["data"]["n_test"]))
+            print(answer_sentence(results, results["data"]["n_test"]).replace("\N{MINUS SIGN}", "-"))
         print(f"report: {folder / 'report.html'}")
 
 # %% ../nbs/19_cli.ipynb #c3bae8f4
@@ -416,6 +417,9 @@ def run_bench_command(
     Command.__doc__ = BenchSettings.__doc__
     parsed = parse_options(Command, "bench", arguments, Command(BenchSettings(), BenchOutput()))
     out = parsed.output.out
+    if out is not None and out.is_dir():
+        raise InputError(f"{out}: expected the name of a file, found a folder. Give a name in it, such as "
+                         f"{out / 'bench.json'}.")
     if out is not None and out.exists() and not parsed.output.force:
         raise InputError(f"{out}: expected a new file, found one that exists. Give another --out, or --force.")
     if out is not None and not out.parent.is_dir():
@@ -667,6 +671,9 @@ def main(
     if arguments[0] == "--version":
         print(f"yelp_tl {version('yelp_tl')}")
         return 0
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a redirected stream may know fewer letters than a report holds
+            stream.reconfigure(errors="backslashreplace")
     if sys.platform != "win32":
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is an interruption, too
     try:

@@ -1047,6 +1047,7 @@ def split_reviews(
     n_test: int,  # 0 or more
     seed: int,  # decides which rows
     shared_texts: str = "refuse",  # what to do with texts on two sides: "refuse" or "count"
+    prepare: Callable[[Dataset], Dataset] | None = None,  # changes the texts of a side before they are compared
 ) -> Split:  # three sides without a common row
     """Draw training rows, then the next rows for validation, and test rows that are neither.
 
@@ -1060,6 +1061,7 @@ def split_reviews(
     else:
         sides = _cut(reviews, seed, training=n_train, validation=n_validation) | _cut(test_reviews, seed, test=n_test)
     drawn = [source.select(rows) for source, rows in sides.values()]
+    drawn = drawn if prepare is None else [prepare(rows) for rows in drawn]
     shared = _shared_texts(drawn, [(side, _name_of(source), rows) for side, (source, rows) in sides.items()])
     if shared_texts == "refuse":
         _refuse_shared(shared)

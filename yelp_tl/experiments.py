@@ -7,8 +7,8 @@ __all__ = ['CURVE_RECIPES', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_tex
            'draw_training_rows', 'draw_unlabelled_rows', 'Cell', 'network_fingerprint', 'cell_key', 'digits',
            'from_digits', 'cell_record', 'calibration_record', 'run_cell', 'run_cells', 'CurveSettings',
            'check_choices', 'enough_epochs', 'unlabelled_rows', 'curve_cells', 'LadderSettings', 'ladder_cells',
-           'shown_settings', 'experiment_name', 'experiment_command', 'check_cells', 'run_experiment', 'take_up',
-           'describe_rows', 'finished_seeds', 'right_answers', 'recipe_title', 'plot_curve', 'rows_note', 'band_text',
+           'experiment_name', 'experiment_command', 'check_cells', 'run_experiment', 'take_up', 'describe_rows',
+           'finished_seeds', 'right_answers', 'recipe_title', 'plot_curve', 'machines_note', 'rows_note', 'band_text',
            'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'write_names', 'plot_pareto',
            'experiment_folder', 'check_folder_is_free', 'write_experiment']
 
@@ -16,9 +16,11 @@ __all__ = ['CURVE_RECIPES', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_tex
 import json
 import math
 import re
+import shlex
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +28,7 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 from filelock import FileLock, Timeout
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -37,7 +40,17 @@ from yelp_tl.calibration import (
     fit_temperature,
     reliability_bins,
 )
-from .comparison import describe_environment, open_source, source_revision, source_title, tell, write_json
+from yelp_tl.comparison import (
+    check_seed,
+    describe_environment,
+    open_source,
+    option_words,
+    shown_settings,
+    source_revision,
+    source_title,
+    tell,
+    write_json,
+)
 from yelp_tl.data import (
     HUB,
     SAMPLE,
@@ -97,7 +110,7 @@ class Pool:
     validation: Dataset
     test: Dataset
     forbidden: frozenset[int]  # fingerprints of the validation and test texts
-    left_out: int = 0  # training rows that are left out because a validation or test row has the same text
+    left_out: int = 0  # training and validation rows that are left out: repeated, or with the text of a test row
 
 # %% ../nbs/17_experiments.ipynb #73e2d8d2
 def without_texts(
@@ -128,12 +141,15 @@ def open_pool(
         raise InputError(f"{settings.data}: expected more than {aside:,} rows, because {aside:,} are set aside for "
                          f"validation and test, found {len(order):,}. Ask for fewer with --n-validation and --n-test.")
     kept, aside_rows = order[: len(order) - aside], order[len(order) - aside :]
-    validation = source.select(aside_rows[: settings.n_validation])
     if other is None:
         test = source.select(aside_rows[settings.n_validation :])
     else:
         test = other.select(shuffled_rows(len(other), settings.rows_seed)[: settings.n_test])
-    return fill_pool(settings, source, kept, validation, test)
+    places = without_texts(source, aside_rows[: settings.n_validation], set(text_digests(test).tolist()))
+    if len(places) < 2:
+        raise InputError(f"{settings.data}: expected at least 2 validation rows with a text of their own, found "
+                         f"{len(places)}. Take repeated rows out, or ask for more with --n-validation.")
+    return fill_pool(settings, source, kept, source.select(places), test)
 
 # %% ../nbs/17_experiments.ipynb #c3e2e11a
 def fill_pool(
@@ -153,7 +169,8 @@ def fill_pool(
         more = load_reviews(settings.more, "train")
         forbidden |= set(text_digests(source.select(kept)).tolist())
         more_rows = without_texts(more, np.arange(len(more)), forbidden)
-    return Pool(source, rows, more, more_rows, validation, test, aside, len(kept) - len(rows))
+    left_out = len(kept) - len(rows) + settings.n_validation - len(validation)
+    return Pool(source, rows, more, more_rows, validation, test, aside, left_out)
 
 # %% ../nbs/17_experiments.ipynb #62ebec2e
 def balanced_order(
@@ -296,6 +313,7 @@ def cell_record(
         "key": key, "recipe": cell.name, "n_train": cell.n_train, "seed": cell.seed, "n_test": len(labels), **figures,
         "validation": {name: chosen_on[name] for name in ("accuracy", "accuracy_interval", "log_loss", "mae")},
         "epochs": settings.epochs if network else None, "steps": len(run.losses) or None,
+        "environment": describe_environment("auto"),
         "last_losses": float(np.mean(run.losses[-20:])) if network else None,
         **run.costs, "predicted": digits(run.test.argmax(axis=1)), "calibration": calibration,
     }
@@ -414,6 +432,7 @@ def check_choices(
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         found = " ".join(map(str, seeds)) or "none"
         raise InputError(f"seeds: expected different numbers of at least 0, found {found}")
+    check_seed(max(seeds) + 1000 * AVERAGED)  # recipes that train several networks count on from there
 
 # %% ../nbs/17_experiments.ipynb #daf96927
 def enough_epochs(
@@ -477,16 +496,6 @@ def ladder_cells(
             if seed == settings.seeds[0] or not recipes[name].one_seed]
 
 # %% ../nbs/17_experiments.ipynb #6f83c6df
-def shown_settings(
-    settings: RowSettings,  # which rows
-) -> dict:  # name to value
-    "The settings for a record: of a file or a folder the name alone."
-    values = asdict(settings)
-    here = {name: Path(values[name]).name for name in ("data", "more", "model") if Path(values.get(name) or "").exists()
-            and values.get(name)}
-    return values | here
-
-
 def experiment_name(
     settings: RowSettings,  # CurveSettings or LadderSettings
 ) -> str:  # curve or ladder
@@ -499,15 +508,9 @@ def experiment_command(
     training: TrainingSettings | None = None,  # None: the defaults of this package
 ) -> str:
     "The command that makes the experiment again."
-    words = ["yelp_tl", experiment_name(settings)]
     training = training or TrainingSettings()
-    for part, shown in ((settings, shown_settings(settings)), (training, asdict(training))):
-        for one in fields(part):
-            value, option = shown[one.name], one.name.replace("_", "-")
-            if value != one.default:
-                words += ([f"--{option}" if value else f"--no-{option}"] if isinstance(value, bool)
-                          else [f"--{option}", *map(str, value if isinstance(value, tuple) else (value,))])
-    return " ".join(words)
+    words = [word for part in (settings, training) for word in option_words(part, shown_settings(part))]
+    return shlex.join(["yelp_tl", experiment_name(settings), *words])
 
 # %% ../nbs/17_experiments.ipynb #5d2bfd75
 def check_cells(
@@ -547,7 +550,8 @@ def run_experiment(
     checkpoint = find_checkpoint(settings.model) if needed else None
     pool = open_pool(settings)
     if pool.left_out and progress:
-        tell(f"{pool.left_out:,} rows are left out of training: their text is repeated, or is that of a test row")
+        tell(f"{pool.left_out:,} rows are left out of training or validation: their text is repeated, or is "
+             "that of a row that is set aside")
     if not finished_only:
         check_cells(cells, pool, checkpoint, folder)
     records = run_cells(cells, pool, checkpoint, folder, experiment_name(settings), progress, finished_only)
@@ -573,8 +577,9 @@ def take_up(
     Raises `InputError` for a file that holds no experiment.
     """
     try:
-        cells = json.loads(result.read_text(encoding="utf-8"))["cells"]
-        fresh = {cell["key"]: cell for cell in cells if not (folder / f"{cell['key']}.json").exists()}
+        earlier = json.loads(result.read_text(encoding="utf-8"))
+        fresh = {cell["key"]: {"environment": earlier["environment"]} | cell for cell in earlier["cells"]
+                 if not (folder / f"{cell['key']}.json").exists()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{result.name}: expected results.json of yelp_tl curve or ladder, found "
                          f"{getattr(error, 'strerror', None) or 'something else'}.") from error
@@ -665,15 +670,26 @@ def plot_curve(
     return axes
 
 # %% ../nbs/17_experiments.ipynb #c292e5fb
+def machines_note(
+    results: dict,  # of run_experiment
+) -> str:  # a sentence, or one for each machine
+    "Where the runs were made; runs that were taken over may come from elsewhere."
+    places = [cell.get("environment", results["environment"]) for cell in results["cells"]] or [results["environment"]]
+    counted = Counter(f"{place['machine']}; {place['device']}, {place['precision']}, threads: {place['threads']}"
+                      for place in places)
+    if len(counted) == 1:
+        return f"{next(iter(counted))}."
+    return "Runs of different machines: " + "; ".join(
+        f"{count} of {len(places)} on {place}" for place, count in counted.most_common()) + "."
+
+
 def rows_note(
     results: dict,  # of run_experiment
 ) -> str:
     "What a reader of figures must know about the rows and the machine."
-    environment, settings = results["environment"], results["settings"]
     note = (f"{', '.join(results['data']['source'])}; {len(results['labels']):,} test rows, the same for all; network "
-            f"{settings['model']}. In brackets: 95% intervals over seeds and test rows; where there is one seed, over "
-            f"test rows alone, and so too short. {results['machine']}; {environment['device']}, "
-            f"{environment['precision']}, threads: {environment['threads']}.")
+            f"{results['settings']['model']}. In brackets: 95% intervals over seeds and test rows; where there is one "
+            f"seed, over test rows alone, and so too short. {machines_note(results)}")
     simulated = " These reviews are simulated: no figure on them is a figure about Yelp."
     return note + (simulated if results["data"]["simulated"] else "")
 
@@ -733,7 +749,7 @@ def ladder_table(
             "CPU-minutes, scoring included", "training tokens", "trained parameters", "memory of the process, GB",
             "command"]
     lines = [head, ["---", *["--:"] * (len(head) - 2), "---"]]
-    base = results["command"].split(" --recipes")[0]
+    base = re.sub(r" --recipes( [a-z0-9_]+)+", "", results["command"])
     for row in ladder_rows(results):
         low, high = row["accuracy_interval"]
         tokens = "" if row["tokens_computed"] is None else f"{row['tokens_computed']:,.0f}"
@@ -817,9 +833,17 @@ def experiment_folder(
     training: TrainingSettings | None = None,  # None: the defaults of this package
 ) -> Path:
     "Where an experiment goes by itself: the same settings, the same folder."
-    decides = asdict(settings) | asdict(training or TrainingSettings())
+    decides = asdict(settings) | asdict(training or TrainingSettings()) | {"revisions": _revisions(settings)}
     digest = sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
     return Path("runs") / f"{experiment_name(settings)}-{digest}"
+
+
+def _revisions(
+    settings: RowSettings,  # which rows
+) -> list[str]:
+    "Which versions of its sources an experiment uses; nothing for a file that is missing, which is told later."
+    names = [name for name in (settings.data, settings.more) if name]
+    return [source_revision(name) for name in names if name in (SAMPLE, HUB) or Path(name).is_file()]
 
 
 def check_folder_is_free(
@@ -830,8 +854,9 @@ def check_folder_is_free(
     "Raise `InputError` for a folder that holds something else than an earlier result of the same experiment."
     kept = folder / "results.json"
     try:
-        same = not folder.exists() or not any(folder.iterdir()) or (
-            json.loads(kept.read_text(encoding="utf-8"))["command"] == experiment_command(settings, training))
+        earlier = json.loads(kept.read_text(encoding="utf-8")) if folder.exists() and any(folder.iterdir()) else None
+        same = earlier is None or (earlier["command"], earlier["data"]["revision_or_sha256"]) == (
+            experiment_command(settings, training), _revisions(settings))
     except (OSError, ValueError, KeyError, TypeError):
         same = False
     if not same:
@@ -854,5 +879,6 @@ def write_experiment(
         plot_curve(results, figure.subplots())
     else:
         plot_pareto(ladder_rows(results), figure.subplots())
-    figure.savefig(folder / "plot.svg", metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "yelp_tl"}):  # the same figures, the same file
+        figure.savefig(folder / "plot.svg", metadata={"Date": None})
     return table

@@ -293,7 +293,7 @@ class ReviewTrainer(Trainer):
         return super()._get_output_dir(trial) if self.draft is None else str(self.draft)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        "Let the first process write a checkpoint, whole or not at all, and keep two."
+        "Let the first process write a checkpoint, whole or not at all, and keep it and the one before."
         states, step = gather_random_states(), self.state.global_step
         if not all(weight.isfinite().all() for weight in self.model.parameters()):
             raise FloatingPointError(f"a weight is not a number after step {step}. Try a smaller --learning-rate.")
@@ -310,8 +310,10 @@ class ReviewTrainer(Trainer):
                         torch.save(state, path / f"rng_state_{number}.pth")
             finally:
                 self.draft = None
-        for older in checkpoint_folders(place)[2:]:
-            shutil.rmtree(older, ignore_errors=True)
+        found = checkpoint_folders(place)
+        newest = found.index(place / f"checkpoint-{step}")
+        for other in found[:newest] + found[newest + 2 :]:  # what has more steps was damaged, or of another training
+            shutil.rmtree(other, ignore_errors=True)
 
 # %% ../nbs/09_finetuning.ipynb #c62225b4
 def process_number() -> int:  # 0 for the first process, and for the only one
@@ -527,8 +529,17 @@ def _fingerprint(content: dict) -> str:
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 # %% ../nbs/09_finetuning.ipynb #c1f2ba84
+def _earlier(draft: Path) -> Path:
+    "Where a folder waits while the one that replaces it gets its name."
+    return draft.with_name(f"{draft.name}.earlier")
+
+
 def _publish(draft: Path, path: Path, manifest: dict | None) -> None:
     "Force a draft to disk, seal it with its manifest, and give it its name."
+    if path.exists() and path.is_dir() != draft.is_dir():
+        kinds = ("a file", "a folder")
+        raise InputError(f"{path}: expected {kinds[draft.is_dir()]} to replace, found {kinds[path.is_dir()]}. It was "
+                         "left alone. Give another name.")
     files = [file for file in sorted(draft.rglob("*")) if file.is_file()] if draft.is_dir() else [draft]
     for file in files:
         _force_to_disk(file)
@@ -541,11 +552,16 @@ def _publish(draft: Path, path: Path, manifest: dict | None) -> None:
         _force_to_disk(last)
     for folder in {file.parent for file in files}:
         _force_to_disk(folder)
-    earlier = draft.with_name(f"{draft.name}.earlier")
+    earlier = _earlier(draft)
     _remove(earlier)
     if path.is_dir():  # a full folder can't be replaced at once
         os.replace(path, earlier)
-    os.replace(draft, path)
+    try:
+        os.replace(draft, path)
+    except OSError:
+        if earlier.exists():
+            os.replace(earlier, path)
+        raise
     _force_to_disk(path.parent)
     _remove(earlier)
 
@@ -557,20 +573,38 @@ def write_whole(
 ) -> Iterator[Path]:  # name of the draft to write
     """Make a file or a folder appear whole or not at all.
 
-    Raises `SaveError` if it can't be written; then the draft is removed, and what was there before is untouched.
+    Raises `SaveError` if it can't be written, and `InputError` if a folder stands where a file shall, or a file where
+    a folder shall; then the draft is removed, and what was there before is untouched.
     """
     draft = path.parent / ".part" / path.name
-    try:
-        with _explained(path.name):
-            _remove(draft)  # of a process that was killed
-            draft.parent.mkdir(parents=True, exist_ok=True)
+    with _explained(path.name), _drafts(draft.parent):
+        if _earlier(draft).exists() and not path.exists():
+            os.replace(_earlier(draft), path)  # a process was killed between two names
+        _remove(draft)  # of a process that was killed
+        try:
             yield draft
             if draft.exists():
                 _publish(draft, path, manifest)
+        finally:
+            with suppress(OSError):
+                _remove(draft)
+
+
+@contextmanager
+def _drafts(place: Path) -> Iterator[None]:
+    "Make a folder for drafts; the last of several processes that use it takes it away."
+    sign = place / f"{os.getpid()}.at-work"
+    while True:
+        place.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another process has taken the folder away since the line above
+            sign.touch()
+            break
+    try:
+        yield
     finally:
         with suppress(OSError):
-            _remove(draft)
-            draft.parent.rmdir()
+            sign.unlink(missing_ok=True)
+            place.rmdir()
 
 # %% ../nbs/09_finetuning.ipynb #abf7739c
 def read_manifest(

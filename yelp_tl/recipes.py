@@ -25,7 +25,6 @@ import psutil
 import torch
 from datasets import Dataset, concatenate_datasets
 from scipy.stats import norm
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from torch import nn
@@ -34,6 +33,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, PreTrain
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from .baseline import make_vectorizer
 from .comparison import ModelRun, run_baseline, run_frozen_features
 from .data import STAR_NAMES, InputError, Split
 from yelp_tl.finetuning import (
@@ -44,6 +44,7 @@ from yelp_tl.finetuning import (
     choose_precision,
     first_token_only,
     make_trainer,
+    mean_of_tokens,
     open_network,
     run_network,
     training_tokens,
@@ -157,6 +158,9 @@ class Recipe:
                 raise InputError(f"{name}: expected one of {', '.join(known)}, found {getattr(self, name)!r}")
         if not 0 < self.layer_decay <= 1:
             raise InputError(f"layer_decay: expected more than 0 and at most 1, found {self.layer_decay}")
+        if self.trained == "lora" and self.layer_decay < 1:
+            raise InputError("layer_decay: expected 1 with LoRA, whose matrices learn at one rate, found "
+                             f"{self.layer_decay}")
 
 # %% ../nbs/16_recipes.ipynb #893c5ae8
 class MeanPooled(nn.Module):
@@ -187,9 +191,7 @@ class MeanPooled(nn.Module):
         **_,  # what the Trainer adds
     ) -> SequenceClassifierOutput:  # with logits (rows, outputs)
         "Outputs for a batch."
-        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * mask).sum(1) / mask.sum(1)
+        mean = mean_of_tokens(self.body(input_ids=input_ids, attention_mask=attention_mask), attention_mask)
         return SequenceClassifierOutput(logits=self.head(self.dropout(mean)))
 
 # %% ../nbs/16_recipes.ipynb #7294659f
@@ -304,9 +306,17 @@ def batch_loss(
     function = LOSS_FUNCTIONS[loss]
 
     def compute(outputs, labels, num_items_in_batch=None):
-        return function(outputs.logits.float(), labels)
+        return function(outputs.logits.float(), labels) * _share_of_step(labels, num_items_in_batch)
 
     return compute
+
+
+def _share_of_step(
+    labels: torch.Tensor,  # (rows,) of this batch
+    num_items_in_batch: torch.Tensor | int | None,  # rows in all batches of this step; None: this batch
+) -> torch.Tensor | float:  # 1 where each batch is a step
+    "Which part of an optimizer step a batch is: the losses of batches that are added up must not add up to several."
+    return 1.0 if num_items_in_batch is None else labels.numel() / num_items_in_batch
 
 
 def target_loss(
@@ -316,7 +326,8 @@ def target_loss(
     known = torch.from_numpy(targets).float()
 
     def compute(outputs, labels, num_items_in_batch=None):
-        return functional.cross_entropy(outputs.logits.float(), known[labels.cpu()].to(outputs.logits.device))
+        loss = functional.cross_entropy(outputs.logits.float(), known[labels.cpu()].to(outputs.logits.device))
+        return loss * _share_of_step(labels, num_items_in_batch)
 
     return compute
 
@@ -471,8 +482,7 @@ def run_linear_svm(
 ) -> ModelRun:  # probabilities are 0 or 1
     "Fit a linear support vector machine on the words and pairs of words of the training rows."
     start = time.perf_counter()
-    machine = make_pipeline(TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2),
-                            LinearSVC(C=0.5, random_state=seed))
+    machine = make_pipeline(make_vectorizer("logistic_regression"), LinearSVC(C=0.5, random_state=seed))
     machine.fit(split.train["text"][:], split.train["label"][:])
     fitted = time.perf_counter()
     stars = machine.predict(split.test["text"][:])

@@ -759,7 +759,8 @@ def epochs_section(
     mark = ' Figures marked "test, for reading" were shown and used for no decision.' if for_reading else ""
     return Section("training", heading, note(
         "One epoch is one pass over the training reviews. A training loss that falls while the other loss rises means "
-        "that the model learns its training reviews by heart." + mark)
+        "that the model grows too sure of what it learned from its training reviews. Accuracy may stand still or even "
+        "rise meanwhile: look at both." + mark)
         + "\n".join(parts))
 
 # %% ../nbs/12_report.ipynb #ec87655d

@@ -217,7 +217,9 @@ def two_way_interval(
     answers = _as_right(right, ("seeds", "rows"), "right")
     if np.isnan(answers).any():
         raise InputError("right: expected an answer for each seed and row, found nan; leave out unfinished seeds")
-    return {"mean": float(answers.mean()), **_over_seeds_and_rows(answers, seed, draws, confidence)}
+    found = _over_seeds_and_rows(answers, seed, draws, confidence)
+    ends = [min(max(end, 0.0), 1.0) for end in found["interval"]]  # two seeds can ask for more than there is
+    return {"mean": float(answers.mean()), **found, "interval": ends}
 
 # %% ../nbs/04_significance.ipynb #a8b81544
 def two_way_difference(
