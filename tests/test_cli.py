@@ -237,7 +237,7 @@ def parquet(texts, labels):
     return file.getvalue()
 
 
-GOOD = "text,label\nGood,1\nBad,2\n"
+GOOD = "text,label\nGood,1\nBad,0\n"
 BAD_FILES = {  # name of the case: file, content, what the line must say
     "missing column": ("a.csv", "text,other\nGood,1\nBad,2\n", "label"),
     "stars out of range": ("a.csv", "stars,text\n1,Good\n6,Bad\n", "line 3"),
@@ -589,6 +589,26 @@ def test_evaluate_refuses_what_the_run_learned_from(finished, place, run):
     line = only_line(run("evaluate", finished[0], "--data", place / "reviews.csv"))
     assert "reviews.csv: expected reviews that are new to the run" in line
     assert listing(finished[0]) == before
+
+
+def test_a_precision_that_this_machine_lacks_leaves_no_folder(run, options, tmp_path):
+    words = [*options, "--models", "fine_tuned", "--precision", "fp16", "--out", tmp_path / "run"]
+    assert "needs a CUDA GPU" in only_line(run("compare", *words))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_stars_is_asked_for_its_texts_alone(run, baselines, tmp_path):
+    (tmp_path / "mine.csv").write_text("review,date\nGood soup,today\n")
+    line = only_line(run("predict", baselines, "--file", tmp_path / "mine.csv"))
+    assert "expected a column text; found 'review', 'date'" in line
+
+
+def test_an_interruption_in_the_middle_of_an_import(capsys, monkeypatch):
+    "Nothing may be imported then: what is half imported breaks in other ways."
+    monkeypatch.setattr("builtins.__import__", lambda name, *_: pytest.fail(f"{name} was imported"))
+    code = cli.explain_error(KeyboardInterrupt(), "compare")
+    monkeypatch.undo()
+    assert code == 75 and "interrupted; the same command with --resume goes on" in capsys.readouterr().err
 
 
 def test_a_pipe_that_knows_few_letters(place, options):

@@ -44,9 +44,10 @@ from yelp_tl.comparison import (
     write_json,
 )
 from yelp_tl.data import STAR_NAMES, InputError, example_reviews, file_sha256, label_counts, rows_sha256, unescape
+from yelp_tl.evaluation import score
 from yelp_tl.explanation import ExplanationSettings
 from yelp_tl.finetuning import TrainingSettings
-from yelp_tl.report import model_title
+from yelp_tl.report import answer_sentence, model_title
 
 EXPLAIN = comparison.explain_test_rows  # most tests go without
 FIGURES = ("accuracy", "accuracy_interval", "within_one", "mae", "quadratic_weighted_kappa", "macro_f1", "log_loss")
@@ -317,10 +318,9 @@ def test_baselines_are_those_of_the_training_rows(name, finished, split):
 def test_pairs_by_statsmodels(finished, results):
     labels = pq.read_table(finished[1] / "predictions.parquet")["label"].to_numpy()
     right = {name: probabilities_of(finished[1], name).argmax(axis=1) == labels for name in MODEL_NAMES}
-    names = MODEL_NAMES[1:]
     assert {frozenset((pair["a"], pair["b"])) for pair in results["pairs"]} == {
-        frozenset((a, b)) for a in names for b in names if a != b}
-    assert len(results["pairs"]) == 6
+        frozenset((a, b)) for a in MODEL_NAMES for b in MODEL_NAMES if a != b}
+    assert len(results["pairs"]) == 10
     for pair in results["pairs"]:
         a, b = right[pair["a"]], right[pair["b"]]
         assert MODEL_NAMES.index(pair["a"]) > MODEL_NAMES.index(pair["b"])  # the heavier one first
@@ -331,7 +331,15 @@ def test_pairs_by_statsmodels(finished, results):
 
 
 def test_pairs_of_one_model_are_none():
-    assert all_pairs(np.array([0, 1]), {"majority": np.eye(5)[[0, 0]], "naive_bayes": np.eye(5)[[0, 1]]}, 0) == []
+    assert all_pairs(np.array([0, 1]), {"naive_bayes": np.eye(5)[[0, 1]]}, 0) == []
+
+
+def test_the_answer_is_told_beside_the_majority_where_that_comes_next():
+    labels = np.array([0] * 10 + [1] * 10)
+    said = {"majority": np.eye(5)[np.zeros(20, dtype=int)], "fine_tuned": np.eye(5)[[0] * 11 + [1] + [0] * 8]}
+    models = {name: score(labels, values) for name, values in said.items()}
+    sentence = answer_sentence({"models": models, "pairs": all_pairs(labels, said, 0)}, 20)
+    assert "Fine-tuned and Majority are too close to call" in sentence
 
 
 def test_saved_model_opens_in_a_pipeline(finished, split):
@@ -804,7 +812,7 @@ def test_collected_runs_agree_with_the_runs(two_seeds):
     collected = collect_runs([folder for _, folder in two_seeds])
     assert collected["schema"] == 1 and collected["machine"] == two_seeds[0][0]["environment"]["machine"]
     assert collected["command"] == [results["command"] for results, _ in two_seeds]
-    assert len(collected["cells"]) == 6 and len(collected["pairs"]) == 2
+    assert len(collected["cells"]) == 6 and len(collected["pairs"]) == 6
     for cell in collected["cells"]:
         results = next(results for results, _ in two_seeds if results["config"]["seed"] == cell["seed"])
         assert {"recipe", "model", "n_train", "seed"} <= set(cell)

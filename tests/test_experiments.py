@@ -156,6 +156,8 @@ def test_validation_and_test_rows_share_no_text(tmp_path):
 
 
 def test_too_few_rows_are_told(files, rows):
+    with pytest.raises(InputError, match="at least 9,999 test rows, found 5,000"):
+        open_pool(RowSettings(n_validation=2, n_test=9999))
     with pytest.raises(InputError, match="set aside"):
         open_pool(RowSettings(**rows | {"n_test": 299}))
     pool = open_pool(RowSettings(**rows))
@@ -365,7 +367,8 @@ def test_a_slow_recipe_takes_one_seed(ladder):
 
 
 @pytest.mark.parametrize("options", [
-    {"recipes": ("bayes",)}, {"recipes": ()}, {"seeds": ()}, {"seeds": (1, 1)}, {"seeds": (-1,)}, {"n_test": 0},
+    {"recipes": ("bayes",)}, {"recipes": ()}, {"recipes": ("majority", "majority")},
+    {"seeds": ()}, {"seeds": (1, 1)}, {"seeds": (-1,)}, {"n_test": 0},
     {"n_validation": 1}, {"rows_seed": -1}, {"sizes": ()}, {"sizes": (2, 60)}, {"sizes": (60, 30)},
     {"sizes": (60, 60)}, {"least_steps": 0}, {"least_epochs": 0}])
 def test_settings_check_themselves(options):
@@ -518,6 +521,40 @@ def test_the_commands_run_and_go_on(rows, tiny_folder, tmp_path, monkeypatch, ca
     assert "head only" in capsys.readouterr().out and (tmp_path / "here" / "plot.svg").exists()
     assert main([*words, "--out", "here"]) == 2
     assert "found something else" in capsys.readouterr().err
+
+
+def test_a_result_is_never_replaced_by_less(rows, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["curve", "--data", rows["data"], "--recipes", "naive_bayes", "--sizes", "20", "80", "--seeds", "1",
+             "--n-validation", "30", "--n-test", "100", "--out", "made"]
+    assert main([*words, "--cells", "cells"]) == 0
+    whole = (tmp_path / "made" / "results.json").read_bytes()
+    for force in ([], ["--force"]):
+        assert main([*words, "--cells", "others", "--finished", *force]) == 2
+        assert "expected at least 2 finished runs, found 0. Nothing was written" in capsys.readouterr().err
+    next((tmp_path / "cells").glob("*.json")).unlink()
+    assert main([*words, "--cells", "cells", "--finished"]) == 2
+    assert (tmp_path / "made" / "results.json").read_bytes() == whole
+    assert main([*words, "--cells", "cells", "--finished", "--force"]) == 0
+    assert main([*words, "--cells", "cells"]) == 0 and len(json.loads(whole)["cells"]) == 2
+    assert main([*words[:-1], "new", "--cells", "others", "--finished"]) == 2 and not (tmp_path / "new").exists()
+
+
+def test_a_run_with_a_model_is_never_written_over(rows, tmp_path, capsys):
+    (tmp_path / "run.json").write_text("{}")
+    assert main(["curve", "--data", rows["data"], "--out", str(tmp_path), "--force"]) == 2
+    assert "found a run with a model" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("words", [["curve"], ["ladder"], ["pretrain", "--epochs", "1"]])
+def test_a_folder_that_cannot_be_made_is_told_first(words, rows, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(experiments, "run_experiment", lambda *_, **__: pytest.fail("the work began"))
+    monkeypatch.setattr("yelp_tl.pretraining.run_pretraining", lambda *_, **__: pytest.fail("the work began"))
+    (tmp_path / "file").write_text("mine")
+    assert main([*words, "--data", rows["data"], "--out", str(tmp_path / "file" / "below")]) == 2
+    assert "expected a folder that can be written" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize(("words", "message"), [

@@ -80,6 +80,7 @@ def test_the_planted_pickles_work(planted):
 def options(tiny_folder, tmp_path_factory):
     data = tmp_path_factory.mktemp("data") / "reviews.parquet"
     example_reviews().to_parquet(data)
+    example_reviews().select(range(40)).to_parquet(data.with_name("others.parquet"))  # as far as evaluate can tell
     return ["--data", str(data), "--model", str(tiny_folder), "--n-train", "30", "--n-validation", "10", "--n-test",
             "20", "--epochs", "1", "--max-length", "32", "--precision", "fp32"]
 
@@ -117,7 +118,8 @@ def test_every_file_of_a_run_is_in_the_list(finished):
 def run_all(folder, options, capsys):
     "Exit codes of the commands that read a finished run, and the lines with which they refuse it."
     codes, lines = [], []
-    for words in (["predict", str(folder), "Good soup."], ["evaluate", str(folder), *options[:2]],
+    others = options[1].replace("reviews", "others")
+    for words in (["predict", str(folder), "Good soup."], ["evaluate", str(folder), "--data", others],
                   ["compare", *options, "--out", str(folder), "--resume"]):
         capsys.readouterr()
         codes.append(cli.main(words))

@@ -235,7 +235,7 @@ def check_output(
 def run_predict(
     arguments: list[str],  # the words after the command
 ) -> None:
-    "Predict the stars of texts with a finished run: its network, or its best baseline where it has no network."
+    "Predict the stars of texts with a finished run: its network, or its heaviest baseline where it has no network."
     options = parse_options(PredictOptions, "predict", arguments)
     if options.out is not None:
         check_output(options.out, options.file, options.force)
@@ -453,18 +453,10 @@ def run_experiment_command(
     """
     from datasets import disable_progress_bars
 
-    from yelp_tl.experiments import (
-        CurveSettings,
-        LadderSettings,
-        check_folder_is_free,
-        experiment_folder,
-        run_experiment,
-        take_up,
-        write_experiment,
-    )
+    from yelp_tl import comparison, experiments
     from yelp_tl.finetuning import TrainingSettings
 
-    kind = CurveSettings if command == "curve" else LadderSettings
+    kind = experiments.CurveSettings if command == "curve" else experiments.LadderSettings
 
     @dataclass(frozen=True)
     class Command:
@@ -474,14 +466,16 @@ def run_experiment_command(
 
     Command.__doc__ = kind.__doc__
     parsed = parse_options(Command, command, arguments, Command(kind(), TrainingSettings(), ExperimentOutput()))
-    folder = parsed.output.out or experiment_folder(parsed.rows, parsed.training)
-    if not parsed.output.force:
-        check_folder_is_free(parsed.rows, folder, parsed.training)
+    folder = parsed.output.out or experiments.experiment_folder(parsed.rows, parsed.training)
+    experiments.check_folder_is_free(parsed.rows, folder, parsed.training, parsed.output.force)
+    comparison.check_can_be_made(folder)
     for result in parsed.output.reuse:
-        take_up(result, parsed.output.cells)
+        experiments.take_up(result, parsed.output.cells)
     disable_progress_bars()  # of each tokenization; the experiment has a bar
-    results = run_experiment(parsed.rows, parsed.output.cells, parsed.training, finished_only=parsed.output.finished)
-    table = write_experiment(results, folder)
+    results = experiments.run_experiment(parsed.rows, parsed.output.cells, parsed.training,
+                                         finished_only=parsed.output.finished)
+    experiments.check_no_run_is_lost(results, folder, parsed.output.force)
+    table = experiments.write_experiment(results, folder)
     print(json.dumps(results) if parsed.output.json else f"{table}\n\nresults: {folder}")
 
 # %% ../nbs/19_cli.ipynb #cc89c7f1
@@ -498,6 +492,7 @@ def run_pretrain(
     arguments: list[str],  # the words after the command
 ) -> None:
     "Let a network guess hidden tokens of reviews and write it into a folder."
+    from yelp_tl.comparison import check_can_be_made
     from yelp_tl.data import printable
     from yelp_tl.pretraining import PretrainingSettings, run_pretraining
 
@@ -508,6 +503,8 @@ def run_pretrain(
 
     Command.__doc__ = PretrainingSettings.__doc__
     options = parse_options(Command, "pretrain", arguments)
+    if not options.output.out.exists():  # the run refuses one that does
+        check_can_be_made(options.output.out)
     record = run_pretraining(options.pretraining, options.output.out)
     print(json.dumps(record) if options.output.json else
           f"{printable(str(options.output.out))}: read {record['texts']:,} texts in {record['steps']:,} steps; loss "
@@ -639,24 +636,24 @@ def explain_error(
     command: str,  # the word after yelp_tl
 ) -> int:  # exit code
     "Print one line about an error to stderr and choose the exit code."
-    from tqdm import tqdm
-
-    from yelp_tl.data import InputError
-
     number = process_of_several()
-    if isinstance(error, InputError):
-        message, code = str(error), 2
-    elif isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt):  # perhaps in the middle of an import, so nothing is imported here
         how = "starts anew"
         if command in ("compare", "finetune", "baseline", "curve", "ladder"):
             how = "goes on" if command in ("curve", "ladder") else "with --resume goes on"
         message, code = f"interrupted; the same command {how}", 75
     else:
+        from yelp_tl.data import InputError
+
         first_line = (str(error).splitlines() or [""])[0][:300]
         message, code = f"{type(error).__name__}: {first_line} (--debug shows where)", 1
+        if isinstance(error, InputError):
+            message, code = str(error), 2
     if number == 0 or code == 1:  # what all processes find, the first one says for all
         name = f"yelp_tl, process {number}" if number else "yelp_tl"
-        tqdm.write(f"{name}: {message}", file=sys.stderr)  # on a line of its own, below any bar
+        bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
+        write = bars.write if bars else print  # on a line of its own, below any bar
+        write(f"{name}: {message}", file=sys.stderr)
     return code
 
 # %% ../nbs/19_cli.ipynb #ac7fe20c

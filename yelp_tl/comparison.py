@@ -8,11 +8,11 @@ __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'LONGEST_EXPLAINED', 
            'source_revision', 'describe_data', 'ModelRun', 'tell', 'run_baseline', 'run_frozen_features',
            'run_fine_tuning', 'model_entry', 'ceiling_entry', 'all_pairs', 'all_entries', 'describe_machine',
            'describe_environment', 'models_of', 'shown_settings', 'option_words', 'command_line', 'run_identity',
-           'default_folder', 'open_folder', 'write_json', 'throw_away', 'lock_folder', 'keep_environment',
-           'write_predictions', 'table_cells', 'format_table', 'warn_if_slow', 'run_models', 'rows_to_explain',
-           'explain_test_rows', 'finished_run', 'tidy', 'fill_folder', 'join_training', 'compare', 'open_predictors',
-           'predict_with_run', 'predict_in_parts', 'explain_with_run', 'predict_to_file', 'score_run', 'recipe_name',
-           'collect_runs', 'summary_table', 'difference_line', 'results_section']
+           'default_folder', 'open_folder', 'check_can_be_made', 'write_json', 'throw_away', 'lock_folder',
+           'keep_environment', 'write_predictions', 'table_cells', 'format_table', 'warn_if_slow', 'run_models',
+           'rows_to_explain', 'explain_test_rows', 'finished_run', 'tidy', 'fill_folder', 'join_training', 'compare',
+           'open_predictors', 'predict_with_run', 'predict_in_parts', 'explain_with_run', 'predict_to_file',
+           'score_run', 'recipe_name', 'collect_runs', 'summary_table', 'difference_line', 'results_section']
 
 # %% ../nbs/14_comparison.ipynb #90c37091
 import json
@@ -30,6 +30,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Literal
 
 import numpy as np
@@ -118,8 +119,11 @@ class Experiment:
     def __post_init__(self):
         "Check every value."
         for name, least in (("n_train", 2), ("n_validation", 0), ("n_test", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: expected at least {least}, found {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"{name}: expected a whole number of at least {least}, found {value!r}")
+        if self.shared_texts not in ("refuse", "count"):
+            raise InputError(f"shared_texts: expected refuse or count, found {self.shared_texts!r}")
         unknown = [name for name in self.models if name not in MODEL_NAMES]
         if unknown or not self.models:
             raise InputError(f"models: expected some of {', '.join(MODEL_NAMES)}, found {', '.join(unknown) or 'none'}")
@@ -321,8 +325,8 @@ def all_pairs(
     probabilities: dict[str, np.ndarray],  # model name -> (n, 5)
     seed: int,  # of the bootstrap
 ) -> list[dict]:  # the part "pairs" of results.json
-    "Compare every two models on the same rows, the heavier one first; majority is left out."
-    predictions = {name: values.argmax(axis=1) for name, values in probabilities.items() if name != "majority"}
+    "Compare every two models on the same rows, the heavier one first."
+    predictions = {name: values.argmax(axis=1) for name, values in probabilities.items()}
     names = list(predictions)
     return [compare_pair(labels, predictions, a, b, seed)
             for i, a in reversed(list(enumerate(names))) for b in names[:i]]
@@ -495,6 +499,24 @@ def open_folder(
         raise InputError(f"{folder}: expected a folder that can be written, found: {error.strerror or error}. "
                          "Give another --out.") from error
     return None
+
+
+def check_can_be_made(
+    folder: Path,  # of a result, perhaps new
+) -> None:
+    "Raise `InputError` if a folder can't be made or written to, and leave the disk as it was."
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder that can be written, found: {error.strerror or error}. "
+                         "Give another --out.") from error
+    finally:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
 
 # %% ../nbs/14_comparison.ipynb #1fd5b7c3
 def write_json(
@@ -778,6 +800,7 @@ def compare(
         checkpoint = None if set(experiment.models) <= set(BASELINES) else find_checkpoint(experiment.model)
         if checkpoint is not None:
             check_length(load_tokenizer(checkpoint), experiment.training.max_length)
+            choose_precision(experiment.training.precision, choose_device())  # refuses what this machine can't do
         identity = run_identity(command, experiment, describe_data(experiment, split))
         folder = Path(folder or default_folder(command, identity))
         results = None if force else finished_run(folder, identity)
@@ -858,7 +881,7 @@ def predict_in_parts(
     size: int = PART_ROWS,  # texts in a part, at most
     progress: bool = True,  # show a bar
 ) -> Iterator[tuple[str, np.ndarray]]:  # name of the model, (size, 5) probabilities of the next texts
-    "Predict with a run's network, or its best baseline where it has none, reading long texts in windows."
+    "Predict with a run's network, or its heaviest baseline where it has none, reading long texts in windows."
     # models stand from simple to heavy
     name, predict = list(open_predictors(folder, long_reviews="windows", baselines=False, progress=False).items())[-1]
     with memory_returned() as give_back, tqdm(total=total, desc="predicting", unit="text", disable=not progress) as bar:

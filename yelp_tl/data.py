@@ -174,13 +174,12 @@ def reviews_from_lists(
     return _build(_text_column(texts, name, 0), _labels(values, name), name)
 
 # %% ../nbs/00_data.ipynb #38b377bf
-def _wrong_columns(name: str, found: Sequence[str]) -> InputError:
+def _wrong_columns(name: str, found: Sequence[str], labelled: bool = True) -> InputError:
     "The error for columns that fit no layout; a long name may be a review, so it is not shown."
     shown = ", ".join(repr(column) if len(column) <= 16 else "a longer name" for column in list(found)[:8])
-    return InputError(
-        f"{name}: expected columns text and label (0-4), or text and stars (1-5), or two columns without "
-        f"a header (stars, then text); found {shown or 'none'}. Rename the columns of your file."
-    )
+    wanted = "a column text" if not labelled else (
+        "columns text and label (0-4), or text and stars (1-5), or two columns without a header (stars, then text)")
+    return InputError(f"{name}: expected {wanted}; found {shown or 'none'}. Rename the columns of your file.")
 
 # %% ../nbs/00_data.ipynb #d284addb
 def _choose_columns(
@@ -192,7 +191,7 @@ def _choose_columns(
     plain = [column.strip().lower() for column in names]
     stars = "label" if "label" in plain else "stars"
     if "text" not in plain or (labelled and stars not in plain):
-        raise _wrong_columns(name, names)
+        raise _wrong_columns(name, names, labelled)
     for column in ("text", stars) if labelled else ("text",):
         if plain.count(column) > 1:
             raise InputError(f"{name}: expected one column {column}, found {plain.count(column)}. Keep one.")
@@ -713,6 +712,9 @@ class _StarColumn:
         _check_different(labels, self.name)
         if starred:
             print(f"{printable(self.name)}: stars 1-5 are read as labels 0-4", file=sys.stderr)
+        elif not (numbers == 0).any():
+            print(f"{printable(self.name)}: the column label holds neither 0 nor 5, so 1-4 are read as labels, 2 to 5 "
+                  "stars. If they are stars, call the column stars.", file=sys.stderr)
         return labels
 
 # %% ../nbs/00_data.ipynb #123e9584

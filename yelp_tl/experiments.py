@@ -10,7 +10,7 @@ __all__ = ['CURVE_RECIPES', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_tex
            'experiment_name', 'experiment_command', 'check_cells', 'run_experiment', 'take_up', 'describe_rows',
            'finished_seeds', 'right_answers', 'recipe_title', 'plot_curve', 'machines_note', 'rows_note', 'band_text',
            'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'write_names', 'plot_pareto',
-           'experiment_folder', 'check_folder_is_free', 'write_experiment']
+           'experiment_folder', 'check_folder_is_free', 'check_no_run_is_lost', 'write_experiment']
 
 # %% ../nbs/17_experiments.ipynb #6ebc0e26
 import json
@@ -65,8 +65,8 @@ from yelp_tl.data import (
     text_digests,
 )
 from .evaluation import axes_or_new, log_loss, score
-from .finetuning import TrainingSettings
-from .pretrained import Checkpoint, find_checkpoint
+from .finetuning import TrainingSettings, check_length, choose_device, choose_precision
+from .pretrained import Checkpoint, find_checkpoint, load_tokenizer
 from yelp_tl.recipes import (
     AVERAGED,
     FINE_TUNED,
@@ -144,6 +144,9 @@ def open_pool(
     if other is None:
         test = source.select(aside_rows[settings.n_validation :])
     else:
+        if settings.n_test > len(other):
+            raise InputError(f"{settings.data}: expected at least {settings.n_test:,} test rows, found {len(other):,}. "
+                             "Ask for fewer with --n-test.")
         test = other.select(shuffled_rows(len(other), settings.rows_seed)[: settings.n_test])
     places = without_texts(source, aside_rows[: settings.n_validation], set(text_digests(test).tolist()))
     if len(places) < 2:
@@ -429,6 +432,8 @@ def check_choices(
     unknown = [name for name in recipes if name not in RECIPE_NAMES]
     if unknown or not recipes:
         raise InputError(f"recipes: expected some of {', '.join(RECIPE_NAMES)}, found {', '.join(unknown) or 'none'}")
+    if len(set(recipes)) < len(recipes):
+        raise InputError(f"recipes: expected each once, found {' '.join(recipes)}")
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         found = " ".join(map(str, seeds)) or "none"
         raise InputError(f"seeds: expected different numbers of at least 0, found {found}")
@@ -519,8 +524,11 @@ def check_cells(
     checkpoint: Checkpoint | None,  # None: no recipe needs a network
     folder: Path,  # of finished cells
 ) -> None:
-    "Raise `InputError` for what would stop the runs after hours: too few rows, or a library that is missing."
+    "Raise `InputError` for what would stop the runs after hours: too few rows, a precision, a missing library."
     draw_training_rows(pool, max(cell.n_train for cell in cells), cells[0].seed)
+    for settings in {cell.recipe.settings for cell in cells if cell.recipe.kind in FINE_TUNED}:
+        check_length(load_tokenizer(checkpoint), settings.max_length)
+        choose_precision(settings.precision, choose_device())
     for cell in cells:
         if cell.recipe.trained == "lora" and find_spec("peft") is None and (
                 run_cell(cell, pool, checkpoint, folder, finished_only=True) is None):
@@ -850,9 +858,15 @@ def check_folder_is_free(
     settings: CurveSettings | LadderSettings,  # which experiment
     folder: Path,  # where the result goes
     training: TrainingSettings | None = None,  # None: the defaults of this package
+    force: bool = False,  # the result of another experiment may be written over
 ) -> None:
     "Raise `InputError` for a folder that holds something else than an earlier result of the same experiment."
     kept = folder / "results.json"
+    if (folder / "run.json").exists():
+        raise InputError(f"{folder}: expected a new folder, or one of this experiment, found a run with a model. Give "
+                         "another --out.")
+    if force:
+        return
     try:
         earlier = json.loads(kept.read_text(encoding="utf-8")) if folder.exists() and any(folder.iterdir()) else None
         same = earlier is None or (earlier["command"], earlier["data"]["revision_or_sha256"]) == (
@@ -862,6 +876,21 @@ def check_folder_is_free(
     if not same:
         raise InputError(f"{folder}: expected a new folder, or one with this experiment, found something else. "
                          "Give another --out, or --force.")
+
+
+def check_no_run_is_lost(
+    results: dict,  # of run_experiment
+    folder: Path,  # where they go
+    force: bool = False,  # an earlier result may hold more
+) -> None:
+    "Raise `InputError` if there is nothing to write, or less than the folder holds."
+    kept = 0
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = len(json.loads((folder / "results.json").read_text(encoding="utf-8"))["cells"])
+    found = len(results["cells"])
+    if not found or (found < kept and not force):
+        raise InputError(f"{folder}: expected at least {max(kept, 1)} finished runs, found {found}. Nothing was "
+                         "written. Give the --cells that hold them, or leave --finished out.")
 
 # %% ../nbs/17_experiments.ipynb #a3780d33
 def write_experiment(

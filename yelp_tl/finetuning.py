@@ -501,8 +501,8 @@ def _explained(name: str) -> Iterator[None]:
     except (OSError, RuntimeError, SafetensorError) as error:
         full = "No space left on device" if "No space left" in str(error) else ""
         reason = getattr(error, "strerror", None) or full or f"{type(error).__name__}, often a full disk"
-        raise SaveError(f"{name} can't be written: {reason}. What was saved before is whole. Make room, then the same "
-                        "command with --resume goes on.") from error
+        raise SaveError(f"{name} can't be written: {reason}. What was saved before is whole. Make room, then run the "
+                        "same command again; with --resume, compare, finetune and baseline go on.") from error
 
 # %% ../nbs/09_finetuning.ipynb #b4c9a17d
 def _force_to_disk(path: Path) -> None:

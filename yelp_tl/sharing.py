@@ -406,6 +406,9 @@ def read_run(
         raise InputError(f"{folder}: expected the folder of a finished run with results.json in it, found "
                          f"{type(error).__name__}. Run yelp_tl compare first, or finish it with --resume.") from error
     parts = {"command", "config", "data", "environment", "models", "pairs"}
+    if isinstance(results, dict) and "cells" in results:
+        raise InputError(f"{folder}: expected the folder of a run of compare, finetune or baseline, found one of curve "
+                         "or ladder, which keep no model. Give another folder.")
     if not isinstance(results, dict) or results.get("schema") != 1 or not parts <= set(results):
         raise InputError(f"{path}: expected results of schema 1, found something else. Run yelp_tl compare anew.")
     return results
