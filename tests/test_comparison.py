@@ -736,6 +736,24 @@ def test_unescaped_runs_learn_and_predict_unescaped(experiment, reviews, tmp_pat
     np.testing.assert_array_equal(found, same)
 
 
+def test_numbers_of_numpy_are_numbers():
+    assert Experiment(n_train=np.int64(100), seed=np.uint32(3)) == Experiment(n_train=100, seed=3)
+    assert type(Experiment(n_train=np.int64(100)).n_train) is int
+    for wrong in ({"seed": True}, {"n_train": 30.5}, {"n_test": "20"}, {"seed": None}):
+        with pytest.raises(InputError, match="expected a whole number"):
+            Experiment(**wrong)
+    with pytest.raises(InputError, match="expected refuse or count, found 'x'"):
+        Experiment(shared_texts="x")
+
+
+def test_a_finished_run_is_read_on_a_machine_that_could_not_make_it(experiment, tmp_path, monkeypatch):
+    asked = replace(experiment, models=("majority",), training=replace(experiment.training, precision="fp16"))
+    monkeypatch.setattr(comparison, "choose_precision", lambda *_: "fp32")
+    made, folder = compare(asked, tmp_path / "run", progress=False)
+    monkeypatch.undo()
+    assert compare(asked, folder, progress=False)[0] == made
+
+
 def test_texts_that_unescaping_makes_equal_are_shared(tmp_path):
     texts = [f"good{sign}food {number}" for number in range(30) for sign in ("\\n", "\n")]
     rows = write_reviews(tmp_path / "twice.csv", texts, [number // 2 % 5 for number in range(60)])

@@ -251,6 +251,7 @@ def test_a_file_or_folder_that_cannot_be_finished(trouble, tmp_path):
 def test_a_draft_of_a_killed_process_does_no_harm(tmp_path):
     (tmp_path / ".part" / "folder").mkdir(parents=True)
     (tmp_path / ".part" / "folder" / "half").write_text("half")
+    (tmp_path / ".part" / "folder.at-work").touch()
     with write_whole(tmp_path / "folder", {"step": 1}) as draft:
         draft.mkdir()
         (draft / "whole").write_text("whole")
@@ -297,21 +298,29 @@ def test_a_folder_comes_back_when_its_successor_cannot_be_named(tmp_path, monkey
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["manifest.json", "model", "weights"]
 
 
-def test_two_processes_share_a_folder_for_drafts(tmp_path, monkeypatch):
+@pytest.mark.parametrize("trouble", [FileNotFoundError, FileExistsError, PermissionError])
+def test_two_processes_share_a_folder_for_drafts(trouble, tmp_path, monkeypatch):
     """The other one takes the folder away at the worst moments: before our sign stands in it, and after."""
     real, gone = Path.touch, []
 
     def late(path, *rest, **more):
         if not gone:
             gone.append(path.parent.rmdir())
+            raise trouble(2, "taken away")
         real(path, *rest, **more)
 
     monkeypatch.setattr(Path, "touch", late)
-    with write_whole(tmp_path / "cell.json") as draft:
+    with write_whole(tmp_path / "cell.json") as draft, write_whole(tmp_path / "other.json"):
         with pytest.raises(OSError):
             draft.parent.rmdir()
         draft.write_text("{}")
     assert gone and [path.name for path in tmp_path.iterdir()] == ["cell.json"]
+
+
+def test_a_folder_for_drafts_that_never_comes_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "touch", lambda *_: (_ for _ in ()).throw(FileNotFoundError(2, "No such file")))
+    with pytest.raises(SaveError, match="No such file"), write_whole(tmp_path / "cell.json"):
+        pytest.fail("there is no place to write to")
 
 
 def test_a_network_never_replaces_other_files(tiny_checkpoint, tokenizer, tmp_path):

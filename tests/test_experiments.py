@@ -1,5 +1,6 @@
 """Curve and ladder: nested rows, no shared text, cells that are kept, and intervals that can be checked."""
 import json
+import shutil
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -186,7 +187,7 @@ def test_balanced_order_takes_turns():
 
 def test_a_key_changes_with_all_that_decides(rows, tiny_checkpoint):
     pool = open_pool(RowSettings(**rows))
-    network = network_fingerprint(tiny_checkpoint)
+    network = network_fingerprint(tiny_checkpoint.path)
     train = draw_training_rows(pool, 20, 1)
     base = Cell("fine_tuned", make_recipes()["fine_tuned"], 20, 1)
     other_pool = open_pool(RowSettings(**rows | {"n_test": 99}))
@@ -434,8 +435,48 @@ def test_the_note_names_every_machine(curve, rows, tmp_path):
     assert take_up(tmp_path / "results.json", tmp_path / "cells") == 1  # an earlier result, before cells told it
     settings = CurveSettings(**rows, recipes=CLASSICAL, sizes=(20, 80), seeds=(1, 2, 3))
     note = curve_table(run_experiment(settings, tmp_path / "cells", progress=False))
-    assert f"1 of {len(cells)} on Another machine; {here['device']}, fp32" in note
-    assert f"{len(cells) - 1} of {len(cells)} on {here['machine']}" in note
+    assert f"1 of {len(cells)} (Another machine; {here['device']}, fp32, threads: {here['threads']})" in note
+    assert f"{len(cells) - 1} of {len(cells)} ({here['machine']}; " in note
+
+
+def test_a_cell_tells_the_precision_that_it_had(ladder, rows, tiny_folder, tmp_path):
+    "Whatever this machine would choose: the two that are compared differ in it."
+    for precision in ("fp32", "bf16"):
+        settings = LadderSettings(**rows, model=str(tiny_folder), n_train=16, seeds=(1,), recipes=("head_only",))
+        results = run_experiment(settings, tmp_path, replace(SMALL, precision=precision), progress=False)
+        assert results["cells"][0]["environment"]["precision"] == precision
+        assert f", {precision}, threads" in ladder_table(results)
+    (padded,) = [cell for cell in ladder["cells"] if cell["recipe"] == "padded_512"]
+    assert padded["environment"]["precision"] == "fp32"
+
+
+def test_finished_cells_ask_nothing_of_this_machine(rows, tiny_folder, tmp_path, monkeypatch):
+    settings = LadderSettings(**rows, model=str(tiny_folder), n_train=16, seeds=(1,), recipes=("frozen_features",))
+    fp16 = replace(SMALL, precision="fp16")
+    with pytest.raises(InputError, match="needs a CUDA GPU"), monkeypatch.context() as patch:
+        patch.setattr(experiments, "choose_device", lambda: "cpu")
+        run_experiment(settings, tmp_path, fp16, progress=False)
+    (cell,) = ladder_cells(settings, fp16)
+    pool = open_pool(settings)
+    key = cell_key(cell, draw_training_rows(pool, 16, 1), pool, network_fingerprint(tiny_folder))
+    (tmp_path / f"{key}.json").write_text('{"made": "elsewhere"}')
+    (found,) = run_experiment(settings, tmp_path, fp16, progress=False)["cells"]
+    assert found["made"] == "elsewhere"
+
+
+def test_another_network_of_the_same_name_is_another_experiment(rows, tiny_folder, tmp_path):
+    one, two = tmp_path / "one" / "tiny", tmp_path / "two" / "tiny"
+    for folder in (one, two):
+        shutil.copytree(tiny_folder, folder)
+    with (two / "config.json").open("a") as file:
+        file.write("\n")
+    settings = LadderSettings(**rows, model=str(one), n_train=16, seeds=(1,), recipes=("majority",))
+    write_experiment(run_experiment(settings, tmp_path / "cells", progress=False), tmp_path / "made")
+    check_folder_is_free(settings, tmp_path / "made")
+    other = replace(settings, model=str(two))
+    assert experiment_command(other) == experiment_command(settings)
+    with pytest.raises(InputError, match="found something else"):
+        check_folder_is_free(other, tmp_path / "made")
 
 
 def test_nothing_on_the_front_is_dominated():
@@ -531,7 +572,7 @@ def test_a_result_is_never_replaced_by_less(rows, tmp_path, monkeypatch, capsys)
     whole = (tmp_path / "made" / "results.json").read_bytes()
     for force in ([], ["--force"]):
         assert main([*words, "--cells", "others", "--finished", *force]) == 2
-        assert "expected at least 2 finished runs, found 0. Nothing was written" in capsys.readouterr().err
+        assert "expected finished runs, at least 2, found 0. Nothing was written" in capsys.readouterr().err
     next((tmp_path / "cells").glob("*.json")).unlink()
     assert main([*words, "--cells", "cells", "--finished"]) == 2
     assert (tmp_path / "made" / "results.json").read_bytes() == whole

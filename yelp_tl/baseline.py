@@ -89,11 +89,12 @@ def _check_texts(texts: Sequence[str]) -> list[str]:
     "A list of texts; one single string is a slip of the pen that would be read letter by letter."
     if isinstance(texts, str):
         raise InputError("expected a list of texts and found one text; put it in a list: [text]")
+    texts = list(texts)
     wrong = next((row for row, text in enumerate(texts, 1) if not isinstance(text, str)), None)
     if wrong is not None:
         raise InputError(f"expected a list of texts and found something else in place {wrong}; fill it in or leave "
                          "the row out")
-    return list(texts)
+    return texts
 
 
 def _prepare(name: str, texts: list[str]) -> list[str]:

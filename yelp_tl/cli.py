@@ -474,7 +474,7 @@ def run_experiment_command(
     disable_progress_bars()  # of each tokenization; the experiment has a bar
     results = experiments.run_experiment(parsed.rows, parsed.output.cells, parsed.training,
                                          finished_only=parsed.output.finished)
-    experiments.check_no_run_is_lost(results, folder, parsed.output.force)
+    experiments.check_no_run_is_lost(results, folder, parsed.output.force, parsed.output.finished)
     table = experiments.write_experiment(results, folder)
     print(json.dumps(results) if parsed.output.json else f"{table}\n\nresults: {folder}")
 

@@ -7,11 +7,11 @@ __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'LONGEST_EXPLAINED', 
            'Experiment', 'draw_rows', 'unescape_reviews', 'open_source', 'testing_source', 'source_title',
            'source_revision', 'describe_data', 'ModelRun', 'tell', 'run_baseline', 'run_frozen_features',
            'run_fine_tuning', 'model_entry', 'ceiling_entry', 'all_pairs', 'all_entries', 'describe_machine',
-           'describe_environment', 'models_of', 'shown_settings', 'option_words', 'command_line', 'run_identity',
-           'default_folder', 'open_folder', 'check_can_be_made', 'write_json', 'throw_away', 'lock_folder',
-           'keep_environment', 'write_predictions', 'table_cells', 'format_table', 'warn_if_slow', 'run_models',
-           'rows_to_explain', 'explain_test_rows', 'finished_run', 'tidy', 'fill_folder', 'join_training', 'compare',
-           'open_predictors', 'predict_with_run', 'predict_in_parts', 'explain_with_run', 'predict_to_file',
+           'describe_environment', 'models_of', 'is_folder', 'shown_settings', 'option_words', 'command_line',
+           'run_identity', 'default_folder', 'open_folder', 'check_can_be_made', 'write_json', 'throw_away',
+           'lock_folder', 'keep_environment', 'write_predictions', 'table_cells', 'format_table', 'warn_if_slow',
+           'run_models', 'rows_to_explain', 'explain_test_rows', 'finished_run', 'tidy', 'fill_folder', 'join_training',
+           'compare', 'open_predictors', 'predict_with_run', 'predict_in_parts', 'explain_with_run', 'predict_to_file',
            'score_run', 'recipe_name', 'collect_runs', 'summary_table', 'difference_line', 'results_section']
 
 # %% ../nbs/14_comparison.ipynb #90c37091
@@ -29,6 +29,7 @@ from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Literal
@@ -120,8 +121,9 @@ class Experiment:
         "Check every value."
         for name, least in (("n_train", 2), ("n_validation", 0), ("n_test", 1), ("seed", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
                 raise InputError(f"{name}: expected a whole number of at least {least}, found {value!r}")
+            object.__setattr__(self, name, int(value))  # numpy's whole numbers are no JSON
         if self.shared_texts not in ("refuse", "count"):
             raise InputError(f"shared_texts: expected refuse or count, found {self.shared_texts!r}")
         unknown = [name for name in self.models if name not in MODEL_NAMES]
@@ -377,14 +379,17 @@ def models_of(
     return {"finetune": ("fine_tuned",), "baseline": BASELINES}.get(command, MODEL_NAMES)
 
 # %% ../nbs/14_comparison.ipynb #d4bffa8c
-def _is_folder(model: str) -> bool:
+def is_folder(
+    model: str,  # as for find_checkpoint
+) -> bool:  # a short name wins over a folder of that name
     "Whether a network's name is that of a folder, as find_checkpoint takes it."
     return model not in HUB_CHECKPOINTS and Path(model).is_dir()
 
 
 def _base_name(name: str) -> str:
     "A file's or folder's own name; a short name or Hub name stays as it is."
-    return Path(name).resolve().name if Path(name).exists() else name
+    path = Path(name)
+    return path.name if path.is_file() else path.resolve().name if path.exists() else name
 
 # %% ../nbs/14_comparison.ipynb #9bfd112a
 def shown_settings(
@@ -434,7 +439,7 @@ def run_identity(
     "What a run is known by: command, settings and data, without the folders of files."
     config = asdict(experiment) | {"data": Path(experiment.data).name, "models": list(experiment.models),
                                    "test": experiment.test and Path(experiment.test).name}
-    if {"frozen_features", "fine_tuned"} & set(experiment.models) and _is_folder(experiment.model):
+    if {"frozen_features", "fine_tuned"} & set(experiment.models) and is_folder(experiment.model):
         weights = sorted(Path(experiment.model).glob("model*.safetensors"))
         config |= {"model": _base_name(experiment.model), "model_sha256": [file_sha256(path) for path in weights]}
     return {"schema": 1, "command": command_line(command, experiment), "config": config, "data": data}
@@ -505,7 +510,7 @@ def check_can_be_made(
     folder: Path,  # of a result, perhaps new
 ) -> None:
     "Raise `InputError` if a folder can't be made or written to, and leave the disk as it was."
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    missing = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
@@ -800,7 +805,6 @@ def compare(
         checkpoint = None if set(experiment.models) <= set(BASELINES) else find_checkpoint(experiment.model)
         if checkpoint is not None:
             check_length(load_tokenizer(checkpoint), experiment.training.max_length)
-            choose_precision(experiment.training.precision, choose_device())  # refuses what this machine can't do
         identity = run_identity(command, experiment, describe_data(experiment, split))
         folder = Path(folder or default_folder(command, identity))
         results = None if force else finished_run(folder, identity)
@@ -809,6 +813,7 @@ def compare(
                 with suppress(InputError), lock_folder(folder):
                     tidy(folder)
         else:
+            choose_precision(experiment.training.precision, choose_device())  # refuses what this machine can't do
             with lock_folder(folder):
                 results = open_folder(folder, identity, resume=resume, force=force) or fill_folder(
                     experiment, split, checkpoint, folder, identity, resume=resume, progress=progress)

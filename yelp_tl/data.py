@@ -177,7 +177,7 @@ def reviews_from_lists(
 def _wrong_columns(name: str, found: Sequence[str], labelled: bool = True) -> InputError:
     "The error for columns that fit no layout; a long name may be a review, so it is not shown."
     shown = ", ".join(repr(column) if len(column) <= 16 else "a longer name" for column in list(found)[:8])
-    wanted = "a column text" if not labelled else (
+    wanted = "a column text, or two columns without a header (stars, then text)" if not labelled else (
         "columns text and label (0-4), or text and stars (1-5), or two columns without a header (stars, then text)")
     return InputError(f"{name}: expected {wanted}; found {shown or 'none'}. Rename the columns of your file.")
 
@@ -722,7 +722,7 @@ def load_reviews(
     source: str | Path,  # .csv .tsv .json .jsonl (also with .gz) or .parquet; "sample" for simulated reviews; or "hub"
     split: str = "train",  # side of simulated reviews and of the Hub's, "train" or "test"; a file has no sides
 ) -> Dataset:  # features text: string, label: ClassLabel; in memory, those of the Hub in a mapped file
-    """Read and check a file of reviews; stars 1-5 become labels 0-4, which is said on stderr.
+    """Read and check a file of reviews; how a column label with 1-5, or without 0 and 5, is read is said on stderr.
 
     Raises InputError, with the file and its line or row, for anything that cannot be used."""
     if source == SAMPLE:  # imported late, since these modules build on this one

@@ -577,7 +577,7 @@ def write_whole(
     a folder shall; then the draft is removed, and what was there before is untouched.
     """
     draft = path.parent / ".part" / path.name
-    with _explained(path.name), _drafts(draft.parent):
+    with _explained(path.name), _drafts_folder(draft):
         if _earlier(draft).exists() and not path.exists():
             os.replace(_earlier(draft), path)  # a process was killed between two names
         _remove(draft)  # of a process that was killed
@@ -591,20 +591,23 @@ def write_whole(
 
 
 @contextmanager
-def _drafts(place: Path) -> Iterator[None]:
-    "Make a folder for drafts; the last of several processes that use it takes it away."
-    sign = place / f"{os.getpid()}.at-work"
-    while True:
-        place.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # another process has taken the folder away since the line above
+def _drafts_folder(draft: Path) -> Iterator[None]:
+    "Make the folder of a draft; the last of several processes that use it takes it away."
+    sign = draft.with_name(f"{draft.name}.at-work")  # a folder with a file in it can't be taken away
+    for last in [False] * 99 + [True]:
+        try:
+            sign.parent.mkdir(parents=True, exist_ok=True)
             sign.touch()
             break
+        except (FileNotFoundError, FileExistsError, PermissionError):  # another process is just taking it away
+            if last:
+                raise
     try:
         yield
     finally:
         with suppress(OSError):
             sign.unlink(missing_ok=True)
-            place.rmdir()
+            sign.parent.rmdir()
 
 # %% ../nbs/09_finetuning.ipynb #abf7739c
 def read_manifest(
@@ -645,7 +648,7 @@ def training_arguments(
     precision = choose_precision(settings.precision, device)
     arguments = TrainingArguments(
         # each process drops other outputs
-        output_dir=str(folder), seed=seed + process_number(), ddp_find_unused_parameters=False,
+        output_dir=str(folder), seed=(seed + process_number()) % 2**32, ddp_find_unused_parameters=False,
         use_cpu=device == "cpu", bf16=precision == "bf16", fp16=precision == "fp16",
         num_train_epochs=settings.epochs, learning_rate=settings.learning_rate, warmup_steps=settings.warmup,
         per_device_train_batch_size=settings.batch_size // process_count(),
