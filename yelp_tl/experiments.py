@@ -7,10 +7,10 @@ __all__ = ['CURVE_RECIPES', 'HIGHEST_SEED', 'RECIPE_TITLES', 'RowSettings', 'Poo
            'balanced_order', 'draw_training_rows', 'draw_unlabelled_rows', 'Cell', 'network_fingerprint', 'cell_key',
            'digits', 'from_digits', 'cell_record', 'calibration_record', 'run_cell', 'run_cells', 'CurveSettings',
            'check_choices', 'enough_epochs', 'unlabelled_rows', 'curve_cells', 'LadderSettings', 'ladder_cells',
-           'experiment_name', 'experiment_command', 'check_cells', 'run_experiment', 'take_up', 'describe_rows',
-           'finished_seeds', 'right_answers', 'recipe_title', 'plot_curve', 'machines_note', 'rows_note', 'band_text',
-           'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'write_names', 'plot_pareto',
-           'experiment_folder', 'revisions', 'check_folder_is_free', 'check_no_run_is_lost', 'write_experiment']
+           'experiment_name', 'experiment_command', 'revisions', 'check_cells', 'run_experiment', 'take_up',
+           'describe_rows', 'finished_seeds', 'right_answers', 'recipe_title', 'plot_curve', 'machines_note',
+           'rows_note', 'band_text', 'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'write_names',
+           'plot_pareto', 'experiment_folder', 'check_folder_is_free', 'check_no_run_is_lost', 'write_experiment']
 
 # %% ../nbs/17_experiments.ipynb #6ebc0e26
 import json
@@ -524,6 +524,15 @@ def experiment_command(
     words = [word for part in (settings, training) for word in option_words(part, shown_settings(part))]
     return shlex.join(["yelp_tl", experiment_name(settings), *words])
 
+# %% ../nbs/17_experiments.ipynb #4e751501
+def revisions(
+    settings: CurveSettings | LadderSettings,  # which experiment
+) -> list[str]:  # one for each source, and for a network that is no name
+    "Which versions of its sources an experiment uses; nothing for what is missing, which is told later."
+    names = [name for name in (settings.data, settings.more) if name]
+    network = [network_fingerprint(settings.model)] if is_folder(settings.model) else []
+    return [source_revision(name) for name in names if name in (SAMPLE, HUB) or Path(name).is_file()] + network
+
 # %% ../nbs/17_experiments.ipynb #5d2bfd75
 def check_cells(
     cells: list[Cell],  # runs to make
@@ -855,15 +864,6 @@ def experiment_folder(
     decides = asdict(settings) | asdict(training or TrainingSettings()) | {"revisions": revisions(settings)}
     digest = sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
     return Path("runs") / f"{experiment_name(settings)}-{digest}"
-
-
-def revisions(
-    settings: CurveSettings | LadderSettings,  # which experiment
-) -> list[str]:  # one for each source, and for a network that is no name
-    "Which versions of its sources an experiment uses; nothing for what is missing, which is told later."
-    names = [name for name in (settings.data, settings.more) if name]
-    network = [network_fingerprint(settings.model)] if is_folder(settings.model) else []
-    return [source_revision(name) for name in names if name in (SAMPLE, HUB) or Path(name).is_file()] + network
 
 
 def check_folder_is_free(
