@@ -507,6 +507,15 @@ def test_new_and_empty_folders_are_taken(identity, tmp_path):
         assert sorted(files(folder)) == ["run.json"]
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_was_killed_while_it_wrote_its_marker(resume, identity, tmp_path):
+    (tmp_path / ".part").mkdir()
+    for name in ("run.lock", ".part/run.json", ".part/run.json.at-work"):
+        (tmp_path / name).touch()
+    assert open_folder(tmp_path, identity, resume=resume) is None
+    assert sorted(files(tmp_path)) == ["run.json", "run.lock"]
+
+
 def test_unfinished_folder_asks_for_resume(identity, tmp_path):
     open_folder(tmp_path / "run", identity)
     (tmp_path / "run" / "log.jsonl").write_text("{}\n")

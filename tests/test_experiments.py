@@ -514,6 +514,8 @@ def test_a_result_is_written_and_another_one_is_not_overwritten(curve, rows, tmp
     assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(curve))
     assert b"<svg" in (folder / "plot.svg").read_bytes()
     check_folder_is_free(settings, folder)
+    (tmp_path / "killed" / ".part").mkdir(parents=True)  # while it wrote its first file
+    check_folder_is_free(settings, tmp_path / "killed")
     check_folder_is_free(settings, tmp_path / "new")
     for other in (replace(settings, seeds=(1,)), LadderSettings()):
         with pytest.raises(InputError, match="found something else"):

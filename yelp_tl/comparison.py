@@ -481,8 +481,9 @@ def open_folder(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: expected a folder for the run, found a file. Give another --out.")
     marker = folder / "run.json"
-    if folder.is_dir() and {path.name for path in folder.iterdir()} - {"run.lock"}:
-        earlier, foreign = _read_marker(marker), {path.name for path in folder.iterdir()} - RUN_FILES
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if found - {"run.lock", ".part"}:  # a run that was killed at its very beginning leaves these
+        earlier, foreign = _read_marker(marker), found - RUN_FILES
         if earlier is None or (force and foreign):
             raise InputError(f"{folder}: expected a run folder or an empty one, found other files "
                              f"({', '.join(sorted(foreign)[:3]) or 'a damaged run.json'}). Give another --out.")

@@ -880,7 +880,9 @@ def check_folder_is_free(
     if force:
         return
     try:
-        earlier = json.loads(kept.read_text(encoding="utf-8")) if folder.exists() and any(folder.iterdir()) else None
+        found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+        found -= {".part"}  # a process that was killed at its very beginning leaves it
+        earlier = json.loads(kept.read_text(encoding="utf-8")) if found else None
         same = earlier is None or (earlier["command"], earlier.get(
             "revisions", earlier["data"]["revision_or_sha256"])) == (
             experiment_command(settings, training), revisions(settings))
