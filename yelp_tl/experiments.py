@@ -31,6 +31,7 @@ from filelock import FileLock, Timeout
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from tqdm import tqdm
 
 from yelp_tl.calibration import (
@@ -837,10 +838,12 @@ def plot_pareto(
     rows: list[dict],  # of ladder_rows
     axes: Axes | None = None,  # None: new ones
     cost: str = "cpu_minutes",  # which cost is drawn
+    between: tuple[float, float] = (0, math.inf),  # costs that are drawn; the front is that of all rows
 ) -> Axes:
     "Draw accuracy against cost, with intervals and the Pareto front; hollow points are those of one seed."
     axes, front = axes_or_new(axes), pareto_front(rows, cost)
-    for row in rows:
+    drawn = [row for row in rows if between[0] <= row[cost] < between[1]]
+    for row in drawn:
         low, high = row["accuracy_interval"]
         on_front, several = row["recipe"] in front, row["seeds"] > 1
         color = "C0" if on_front else "0.45"
@@ -848,11 +851,12 @@ def plot_pareto(
                       fmt="o" if on_front else "s", color=color, markerfacecolor=color if several else "white",
                       elinewidth=0.8, markersize=5)
     chosen = sorted((row for row in rows if row["recipe"] in front), key=lambda row: row[cost])
-    axes.step([row[cost] for row in chosen], [row["accuracy"] for row in chosen], where="post", color="C0", alpha=0.5)
+    axes.add_artist(Line2D([row[cost] for row in chosen], [row["accuracy"] for row in chosen], color="C0", alpha=0.5,
+                           drawstyle="steps-post"))  # other than `step`, this leaves the limits to the points
     axes.set(xscale="log", xlabel=cost.replace("_", " ").replace("cpu", "CPU") + " to train and to score",
              ylabel="accuracy")
-    write_names(axes, {recipe_title(row["recipe"]): (row[cost], row["accuracy"]) for row in rows},
-                {recipe_title(row["recipe"]): tuple(row["accuracy_interval"]) for row in rows})
+    write_names(axes, {recipe_title(row["recipe"]): (row[cost], row["accuracy"]) for row in drawn},
+                {recipe_title(row["recipe"]): tuple(row["accuracy_interval"]) for row in drawn})
     return axes
 
 # %% ../nbs/17_experiments.ipynb #4e965798
