@@ -2,6 +2,7 @@
 import ctypes
 import json
 import random
+import sys
 import threading
 
 import numpy as np
@@ -255,7 +256,7 @@ def test_the_command_repeats_the_bench(tmp_path):
     assert bench_command(BenchSettings()) == "yelp_tl bench"
 
 
-def test_bench_from_the_command_line(settings, tmp_path, capsys):
+def test_bench_from_the_command_line(settings, tmp_path, monkeypatch, capsys):
     words = ["bench", "--model", settings.model, "--recipes", "lecture", "ours", "--repetitions", "1", "--steps", "2",
              "--scored", "3", "--batch-size", "2", "--max-length", "32", "--no-profile", "--out"]
     verbosity = logging.get_verbosity()
@@ -271,6 +272,10 @@ def test_bench_from_the_command_line(settings, tmp_path, capsys):
             assert "bench.json: expected" in capsys.readouterr().err
         assert cli.main([*words, str(tmp_path), "--force"]) == 2
         assert "expected the name of a file, found a folder" in capsys.readouterr().err
+        if sys.platform == "linux":  # told before the work
+            monkeypatch.setattr(bench, "run_bench", lambda *_: pytest.fail("the work began"))
+            assert cli.main([*words, "/proc/bench.json"]) == 2
+            assert "expected a folder that can be written" in capsys.readouterr().err
         assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
     finally:
         logging.set_verbosity(verbosity)

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import empty_report
 from safetensors.numpy import load_file, save_file
 
 import yelp_tl.comparison as comparison
@@ -45,7 +46,7 @@ def restored():
 @pytest.fixture(autouse=True)
 def without_report(monkeypatch):
     "Plots and explanations take most of a small run's time; the run in a process of its own has its report."
-    monkeypatch.setattr(comparison, "write_report", lambda *_: None)
+    monkeypatch.setattr(comparison, "write_report", empty_report)
     monkeypatch.setattr(comparison, "explain_test_rows", lambda *_: None)
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from conftest import empty_report
 from safetensors.numpy import load_file, save_file
 from sklearn import metrics
 from statsmodels.stats.contingency_tables import mcnemar
@@ -103,7 +104,7 @@ def strings(value):
 @pytest.fixture(autouse=True)
 def without_report(monkeypatch):
     "Plots and explanations take most of a small run's time; the module's finished run, made before, has its report."
-    monkeypatch.setattr(comparison, "write_report", lambda *_: None)
+    monkeypatch.setattr(comparison, "write_report", empty_report)
     monkeypatch.setattr(comparison, "explain_test_rows", lambda *_: None)
 
 
@@ -509,11 +510,11 @@ def test_new_and_empty_folders_are_taken(identity, tmp_path):
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_run_that_was_killed_while_it_wrote_its_marker(resume, identity, tmp_path):
-    (tmp_path / ".part").mkdir()
-    for name in ("run.lock", ".part/run.json", ".part/run.json.at-work"):
+    (tmp_path / ".part-run.json").mkdir()
+    for name in ("run.lock", ".part-run.json/run.json", ".DS_Store"):
         (tmp_path / name).touch()
     assert open_folder(tmp_path, identity, resume=resume) is None
-    assert sorted(files(tmp_path)) == ["run.json", "run.lock"]
+    assert sorted(files(tmp_path)) == [".DS_Store", "run.json", "run.lock"]
 
 
 def test_unfinished_folder_asks_for_resume(identity, tmp_path):
@@ -919,3 +920,15 @@ def test_a_folder_called_minilm_is_not_what_a_run_records(experiment, tiny_folde
     named = run_identity("compare", replace(experiment, model="minilm"), {})
     given = run_identity("compare", replace(experiment, model="./minilm"), {})
     assert "model_sha256" not in named["config"] and "model_sha256" in given["config"]
+    assert "--model ./minilm" in given["command"] and "--model" not in named["command"]  # each makes itself again
+
+
+def test_another_configuration_is_another_network(experiment, tiny_folder, tmp_path):
+    """The same weights in fewer layers answer otherwise: an earlier run is not taken for it."""
+    copy = tmp_path / "tiny"
+    shutil.copytree(tiny_folder, copy)
+    one = run_identity("compare", replace(experiment, model=str(copy)), {})
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
+    other = run_identity("compare", replace(experiment, model=str(copy)), {})
+    assert one != other and one["command"] == other["command"]

@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_simple_launcher_cmd_env
+from conftest import empty_report
 from datasets import Dataset
 from packaging.requirements import Requirement
 from transformers import AutoModel, Trainer, TrainerCallback, TrainingArguments, trainer_jit_checkpoint
@@ -249,9 +250,8 @@ def test_a_file_or_folder_that_cannot_be_finished(trouble, tmp_path):
 
 
 def test_a_draft_of_a_killed_process_does_no_harm(tmp_path):
-    (tmp_path / ".part" / "folder").mkdir(parents=True)
-    (tmp_path / ".part" / "folder" / "half").write_text("half")
-    (tmp_path / ".part" / "folder.at-work").touch()
+    (tmp_path / ".part-folder" / "folder").mkdir(parents=True)
+    (tmp_path / ".part-folder" / "folder" / "half").write_text("half")
     with write_whole(tmp_path / "folder", {"step": 1}) as draft:
         draft.mkdir()
         (draft / "whole").write_text("whole")
@@ -270,27 +270,29 @@ def test_a_file_never_replaces_a_folder_nor_a_folder_a_file(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["results.json", "runs"]
 
 
-def test_a_folder_comes_back_when_its_successor_cannot_be_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt, PermissionError(13, "Access is denied")])
+def test_a_folder_comes_back_when_its_successor_cannot_be_named(trouble, tmp_path, monkeypatch):
     """A virus scanner that holds a file does this on Windows; a kill between the two names does, too."""
     def write(text):
         with write_whole(tmp_path / "model", {"step": 1}) as draft:
             draft.mkdir()
             (draft / "weights").write_text(text)
 
-    def locked(source, target):
+    def stopped(source, target):
         if Path(target) == tmp_path / "model" and Path(source).name == "model":
-            raise PermissionError(13, "Access is denied")
+            raise trouble
         real(source, target)
 
     write("old")
     real = os.replace
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", locked)
-        with pytest.raises(SaveError, match="Access is denied"):
+        patch.setattr(os, "replace", stopped)
+        with pytest.raises(KeyboardInterrupt if trouble is KeyboardInterrupt else SaveError):
             write("new")
     assert (tmp_path / "model" / "weights").read_text() == "old"
-    (tmp_path / ".part").mkdir()
-    os.replace(tmp_path / "model", tmp_path / ".part" / "model.earlier")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    (tmp_path / ".part-model").mkdir()
+    os.replace(tmp_path / "model", tmp_path / ".part-model" / "model.earlier")
     with pytest.raises(SaveError), write_whole(tmp_path / "model", {"step": 1}):
         raise FULL
     assert (tmp_path / "model" / "weights").read_text() == "old"
@@ -298,29 +300,22 @@ def test_a_folder_comes_back_when_its_successor_cannot_be_named(tmp_path, monkey
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["manifest.json", "model", "weights"]
 
 
-@pytest.mark.parametrize("trouble", [FileNotFoundError, FileExistsError, PermissionError])
-def test_two_processes_share_a_folder_for_drafts(trouble, tmp_path, monkeypatch):
-    """The other one takes the folder away at the worst moments: before our sign stands in it, and after."""
-    real, gone = Path.touch, []
-
-    def late(path, *rest, **more):
-        if not gone:
-            gone.append(path.parent.rmdir())
-            raise trouble(2, "taken away")
-        real(path, *rest, **more)
-
-    monkeypatch.setattr(Path, "touch", late)
-    with write_whole(tmp_path / "cell.json") as draft, write_whole(tmp_path / "other.json"):
-        with pytest.raises(OSError):
-            draft.parent.rmdir()
-        draft.write_text("{}")
-    assert gone and [path.name for path in tmp_path.iterdir()] == ["cell.json"]
+def test_two_processes_write_into_one_folder(tmp_path):
+    code = ("import sys; from pathlib import Path; from yelp_tl.finetuning import write_whole\n"
+            "for number in range(100):\n"
+            "    with write_whole(Path(sys.argv[1]) / f'{sys.argv[2]}-{number}') as draft:\n"
+            "        draft.write_text(sys.argv[2])\n")
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in ("one", "other")]
+    assert [process.wait() for process in both] == [0, 0]
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}-{k}" for name in ("one", "other")
+                                                          for k in range(100)}
 
 
-def test_a_folder_for_drafts_that_never_comes_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "touch", lambda *_: (_ for _ in ()).throw(FileNotFoundError(2, "No such file")))
-    with pytest.raises(SaveError, match="No such file"), write_whole(tmp_path / "cell.json"):
-        pytest.fail("there is no place to write to")
+@pytest.mark.parametrize(("trouble", "advice"), [
+    (FULL, "Make room"), (RuntimeError("unexpected pos 1"), "Make room"), (PermissionError(13, "No"), "Mend that")])
+def test_what_to_do_fits_what_was_found(trouble, advice, tmp_path):
+    with pytest.raises(SaveError, match=advice), write_whole(tmp_path / "file"):
+        raise trouble
 
 
 def test_a_network_never_replaces_other_files(tiny_checkpoint, tokenizer, tmp_path):
@@ -344,7 +339,7 @@ def words(tiny_folder):
 
 @pytest.fixture(autouse=True)
 def without_plots(monkeypatch):
-    monkeypatch.setattr(comparison, "write_report", lambda *_: None)
+    monkeypatch.setattr(comparison, "write_report", empty_report)
     monkeypatch.setattr(comparison, "explain_test_rows", lambda *_: None)
 
 
@@ -426,7 +421,7 @@ def test_a_finished_run_is_tidied_up(words, tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     assert cli.main([*words, "--out", str(out)]) == 0
     kept = {path.name for path in out.iterdir()}
-    for name in ("checkpoints", ".part"):
+    for name in ("checkpoints", ".part-plots"):
         (out / name).mkdir()
     (out / "run.lock").touch()
     assert cli.main([*words, "--out", str(out), "--resume"]) == 0

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 
 from yelp_tl import experiments
 from yelp_tl.cli import ExperimentOutput, main, parse_options
-from yelp_tl.data import InputError, load_reviews
+from yelp_tl.data import InputError, file_sha256, load_reviews
 from yelp_tl.experiments import (
     Cell,
     CurveSettings,
@@ -33,6 +33,7 @@ from yelp_tl.experiments import (
     ladder_cells,
     ladder_rows,
     ladder_table,
+    machines_note,
     network_fingerprint,
     open_pool,
     pareto_front,
@@ -426,17 +427,19 @@ def test_a_row_of_the_ladder_names_the_command_that_makes_it(ladder):
 
 
 def test_the_note_names_every_machine(curve, rows, tmp_path):
-    assert "Runs of different machines" not in curve_table(curve)
     here, cells = curve["environment"], json.loads(json.dumps(curve["cells"]))
-    assert all(cell["environment"] == here for cell in cells)
+    assert all(cell["environment"] == here for cell in cells)  # words alone: no network, so no precision
+    assert machines_note(curve) == f"{here['machine']}; {here['device']}, threads: {here['threads']}."
     (tmp_path / "results.json").write_text(json.dumps(curve | {
         "environment": here | {"machine": "Another machine", "precision": "fp32"},
         "cells": [{name: value for name, value in cells[0].items() if name != "environment"}]}))
     assert take_up(tmp_path / "results.json", tmp_path / "cells") == 1  # an earlier result, before cells told it
     settings = CurveSettings(**rows, recipes=CLASSICAL, sizes=(20, 80), seeds=(1, 2, 3))
     note = curve_table(run_experiment(settings, tmp_path / "cells", progress=False))
-    assert f"1 of {len(cells)} (Another machine; {here['device']}, fp32, threads: {here['threads']})" in note
+    assert f"(Another machine; {here['device']}, threads: {here['threads']}, networks in fp32)" in note
     assert f"{len(cells) - 1} of {len(cells)} ({here['machine']}; " in note
+    del cells[0]["environment"]  # where it was made is not known, least of all from the machine that draws the table
+    assert f"1 of {len(cells)} (machine not recorded)" in machines_note(curve | {"cells": cells})
 
 
 def test_a_cell_tells_the_precision_that_it_had(ladder, rows, tiny_folder, tmp_path):
@@ -445,7 +448,7 @@ def test_a_cell_tells_the_precision_that_it_had(ladder, rows, tiny_folder, tmp_p
         settings = LadderSettings(**rows, model=str(tiny_folder), n_train=16, seeds=(1,), recipes=("head_only",))
         results = run_experiment(settings, tmp_path, replace(SMALL, precision=precision), progress=False)
         assert results["cells"][0]["environment"]["precision"] == precision
-        assert f", {precision}, threads" in ladder_table(results)
+        assert f", networks in {precision}." in ladder_table(results)
     (padded,) = [cell for cell in ladder["cells"] if cell["recipe"] == "padded_512"]
     assert padded["environment"]["precision"] == "fp32"
 
@@ -514,7 +517,7 @@ def test_a_result_is_written_and_another_one_is_not_overwritten(curve, rows, tmp
     assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(curve))
     assert b"<svg" in (folder / "plot.svg").read_bytes()
     check_folder_is_free(settings, folder)
-    (tmp_path / "killed" / ".part").mkdir(parents=True)  # while it wrote its first file
+    (tmp_path / "killed" / ".part-results.json").mkdir(parents=True)  # while it wrote its first file
     check_folder_is_free(settings, tmp_path / "killed")
     check_folder_is_free(settings, tmp_path / "new")
     for other in (replace(settings, seeds=(1,)), LadderSettings()):
@@ -541,6 +544,31 @@ def test_another_file_of_the_same_name_is_another_experiment(curve, rows, files,
     with pytest.raises(InputError, match="found something else"):
         check_folder_is_free(other, tmp_path / "made")
     assert experiment_folder(other) != experiment_folder(settings)
+
+
+def test_the_same_settings_have_the_same_folder(files, monkeypatch):
+    monkeypatch.chdir(files)
+    one = CurveSettings(data="reviews.csv", seeds=[1, 2, 3], sizes=[np.int64(20), 80])
+    other = CurveSettings(data="./reviews.csv", sizes=(20, 80))
+    assert experiment_folder(one) == experiment_folder(other)
+    assert experiment_command(one) == "yelp_tl curve --data reviews.csv --sizes 20 80"
+    json.dumps(experiments.shown_settings(one))  # numpy's numbers can't be written
+
+
+def test_a_file_that_changes_during_the_runs(rows, files, tmp_path, monkeypatch):
+    "What is recorded is the file that was read."
+    data = tmp_path / "reviews.csv"
+    data.write_bytes((files / "reviews.csv").read_bytes())
+    before, run = file_sha256(data), experiments.run_cells
+
+    def slowly(*given):
+        data.write_text("text,stars\n")
+        return run(*given)
+
+    monkeypatch.setattr(experiments, "run_cells", slowly)
+    settings = CurveSettings(**rows | {"data": str(data)}, recipes=("majority",), sizes=(20,), seeds=(1,))
+    results = run_experiment(settings, tmp_path / "cells", progress=False)
+    assert results["revisions"] == results["data"]["revision_or_sha256"] == [before]
 
 
 def test_a_name_with_a_blank_stays_one_word(files, tmp_path):
@@ -598,6 +626,13 @@ def test_a_folder_that_cannot_be_made_is_told_first(words, rows, tmp_path, monke
     assert main([*words, "--data", rows["data"], "--out", str(tmp_path / "file" / "below")]) == 2
     assert "expected a folder that can be written" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("change", [{"n_train": 20.5}, {"n_test": 99.0}, {"seeds": (True,)}, {"seeds": (1.5,)},
+                                    {"n_validation": True}, {"seeds": ()}, {"n_train": 4}, {"n_unlabelled": "10"}])
+def test_what_is_no_number_of_rows_or_seed_is_refused(change):
+    with pytest.raises(InputError, match=f"^{next(iter(change))}: expected"):
+        LadderSettings(**change)
 
 
 @pytest.mark.parametrize(("words", "message"), [

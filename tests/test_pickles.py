@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 import torch
+from conftest import empty_report
 from safetensors import SafetensorError
 
 import yelp_tl.comparison as comparison
@@ -53,7 +54,7 @@ def restored(monkeypatch):
     "As in the command's other tests: its process stays as it was, and no time goes into plots."
     from transformers.utils import logging
 
-    monkeypatch.setattr(comparison, "write_report", lambda *_: None)
+    monkeypatch.setattr(comparison, "write_report", empty_report)
     monkeypatch.setattr(comparison, "explain_test_rows", lambda *_: None)
     handler, verbosity = signal.getsignal(signal.SIGTERM), logging.get_verbosity()
     yield
@@ -88,7 +89,7 @@ def options(tiny_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(options, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished") / "run"
-    write_report, comparison.write_report = comparison.write_report, lambda *_: None
+    write_report, comparison.write_report = comparison.write_report, empty_report
     try:
         assert cli.main(["compare", *options, "--out", str(folder)]) == 0
     finally:
@@ -260,7 +261,7 @@ def test_the_command_resumes_no_pickle(planted, options, tmp_path, monkeypatch, 
     for checkpoint in (folder / "checkpoints").iterdir():
         for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
             (checkpoint / name).write_bytes(content)
-    monkeypatch.setattr(comparison, "write_report", lambda *_: None)
+    monkeypatch.setattr(comparison, "write_report", empty_report)
     monkeypatch.setattr(comparison, "explain_test_rows", lambda *_: None)
     capsys.readouterr()
     code = cli.main([*words, "--resume"])

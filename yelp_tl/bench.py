@@ -40,6 +40,7 @@ from yelp_tl.comparison import (
     describe_environment,
     draw_rows,
     option_words,
+    set_whole_numbers,
     shown_settings,
 )
 from .data import SAMPLE, InputError, Split
@@ -115,9 +116,7 @@ class BenchSettings:
 
     def __post_init__(self):
         "Check every value."
-        for name, least in (("repetitions", 1), ("steps", 1), ("scored", 1), ("batch_size", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: expected at least {least}, found {getattr(self, name)}")
+        set_whole_numbers(self, {"repetitions": 1, "steps": 1, "scored": 1, "batch_size": 1, "seed": 0})
         unknown = [name for name in self.recipes if name not in RECIPES]
         if unknown or not self.recipes:
             raise InputError(f"recipes: expected some of {', '.join(RECIPES)}, found {', '.join(unknown) or 'none'}")
@@ -428,7 +427,7 @@ def ratio(
     reference: str,  # the one it is compared with
     part: str = "total",  # total, train, score or cpu
 ) -> tuple[float, float, float]:  # ratio of medians, smallest and largest ratio of one repetition
-    "How many times less time a recipe needs than the reference."
+    "How many times as fast as the reference a recipe is."
     ours, theirs = times_of(cells, recipe, part), times_of(cells, reference, part)
     each = theirs / ours
     return float(np.median(theirs) / np.median(ours)), float(each.min()), float(each.max())
@@ -470,7 +469,7 @@ def bench_note(
     "What a reader of the table must know."
     settings, environment = results["settings"], results["environment"]
     gpu = "" if environment["device"] == "cuda" else " A GPU was not measured."
-    return (f"Times less time than the reference; in brackets the smallest and the largest of "
+    return (f"How many times as fast as the reference; in brackets the smallest and the largest of "
             f"{settings['repetitions']} repetitions. Each: {settings['steps']} steps of {settings['batch_size']} "
             f"reviews and {settings['scored']} scored reviews of {', '.join(results['data']['source'])}, "
             f"network {settings['model']}, seed {settings['seed']}. "

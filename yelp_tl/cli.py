@@ -406,7 +406,7 @@ def run_bench_command(
     Raises `InputError` if the file exists, unless forced.
     """
     from yelp_tl.bench import BenchSettings, bench_table, run_bench
-    from yelp_tl.comparison import write_json
+    from yelp_tl.comparison import check_can_be_made, write_json
     from yelp_tl.data import InputError
 
     @dataclass(frozen=True)
@@ -424,6 +424,8 @@ def run_bench_command(
         raise InputError(f"{out}: expected a new file, found one that exists. Give another --out, or --force.")
     if out is not None and not out.parent.is_dir():
         raise InputError(f"{out}: expected a file in a folder that exists. Make the folder, or give another --out.")
+    if out is not None:
+        check_can_be_made(out.parent)
     results = run_bench(parsed.bench)
     if out is not None:
         write_json(out, results)
@@ -474,8 +476,11 @@ def run_experiment_command(
     disable_progress_bars()  # of each tokenization; the experiment has a bar
     results = experiments.run_experiment(parsed.rows, parsed.output.cells, parsed.training,
                                          finished_only=parsed.output.finished)
-    experiments.check_no_run_is_lost(results, folder, parsed.output.force, parsed.output.finished)
-    table = experiments.write_experiment(results, folder)
+    checked = results, folder, parsed.output.force, parsed.output.finished
+    experiments.check_no_run_is_lost(*checked)
+    with comparison.lock_folder(folder, seconds=60):  # processes that share the cells may end at the same moment
+        experiments.check_no_run_is_lost(*checked)
+        table = experiments.write_experiment(results, folder)
     print(json.dumps(results) if parsed.output.json else f"{table}\n\nresults: {folder}")
 
 # %% ../nbs/19_cli.ipynb #cc89c7f1

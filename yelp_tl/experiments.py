@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CURVE_RECIPES', 'HIGHEST_SEED', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_texts', 'open_pool', 'fill_pool',
-           'balanced_order', 'draw_training_rows', 'draw_unlabelled_rows', 'Cell', 'network_fingerprint', 'cell_key',
-           'digits', 'from_digits', 'cell_record', 'calibration_record', 'run_cell', 'run_cells', 'CurveSettings',
-           'check_choices', 'enough_epochs', 'unlabelled_rows', 'curve_cells', 'LadderSettings', 'ladder_cells',
+           'balanced_order', 'draw_training_rows', 'draw_unlabelled_rows', 'Cell', 'cell_key', 'digits', 'from_digits',
+           'cell_record', 'calibration_record', 'run_cell', 'run_cells', 'CurveSettings', 'check_recipes',
+           'set_many_numbers', 'enough_epochs', 'unlabelled_rows', 'curve_cells', 'LadderSettings', 'ladder_cells',
            'experiment_name', 'experiment_command', 'revisions', 'check_cells', 'run_experiment', 'take_up',
            'describe_rows', 'finished_seeds', 'right_answers', 'recipe_title', 'plot_curve', 'machines_note',
            'rows_note', 'band_text', 'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'write_names',
@@ -46,10 +46,12 @@ from yelp_tl.comparison import (
     is_folder,
     open_source,
     option_words,
+    set_whole_numbers,
     shown_settings,
     source_revision,
     source_title,
     tell,
+    whole_number,
     write_json,
 )
 from yelp_tl.data import (
@@ -58,7 +60,6 @@ from yelp_tl.data import (
     STAR_NAMES,
     InputError,
     Split,
-    file_sha256,
     label_counts,
     load_reviews,
     rows_sha256,
@@ -66,8 +67,15 @@ from yelp_tl.data import (
     text_digests,
 )
 from .evaluation import axes_or_new, log_loss, score
-from .finetuning import TrainingSettings, check_length, choose_device, choose_precision
-from .pretrained import Checkpoint, find_checkpoint, load_tokenizer
+from yelp_tl.finetuning import (
+    TrainingSettings,
+    check_length,
+    choose_device,
+    choose_precision,
+    names_in,
+    write_whole,
+)
+from .pretrained import Checkpoint, find_checkpoint, load_tokenizer, network_fingerprint
 from yelp_tl.recipes import (
     AVERAGED,
     FINE_TUNED,
@@ -95,9 +103,7 @@ class RowSettings:
 
     def __post_init__(self):
         "Check every value."
-        for name, least in (("n_validation", 2), ("n_test", 1), ("rows_seed", 0), ("n_unlabelled", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: expected at least {least}, found {getattr(self, name)}")
+        set_whole_numbers(self, {"n_validation": 2, "n_test": 1, "rows_seed": 0, "n_unlabelled": 1})
 
 # %% ../nbs/17_experiments.ipynb #efbb4300
 @dataclass(frozen=True, eq=False)
@@ -258,14 +264,6 @@ class Cell:
         return one if self.recipe.kind == "network" else AVERAGED * one
 
 # %% ../nbs/17_experiments.ipynb #38dbcb63
-def network_fingerprint(
-    folder: str | Path,  # of a checkpoint
-) -> str:  # hex digits
-    "Fingerprint of a network's weights and configuration."
-    files = sorted(path for path in Path(folder).iterdir() if path.suffix in (".json", ".safetensors"))
-    return sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
-
-
 def cell_key(
     cell: Cell,  # one run
     train: Dataset,  # its training rows
@@ -312,6 +310,7 @@ def cell_record(
     if cell.recipe.kind == "linear_svm":  # it says which star, not how probable each one is
         figures["log_loss"] = chosen_on["log_loss"] = None
     settings, calibration = cell.recipe.settings, None
+    uses = settings.precision if network or cell.recipe.kind == "frozen_features" else None
     if cell.recipe.kind not in ("linear_svm", "majority"):
         with suppress(InputError):  # no temperature fits: it stays unknown
             calibration = calibration_record(np.array(pool.validation["label"][:]), run.validation, labels, run.test)
@@ -319,8 +318,7 @@ def cell_record(
         "key": key, "recipe": cell.name, "n_train": cell.n_train, "seed": cell.seed, "n_test": len(labels), **figures,
         "validation": {name: chosen_on[name] for name in ("accuracy", "accuracy_interval", "log_loss", "mae")},
         "epochs": settings.epochs if network else None, "steps": len(run.losses) or None,
-        "environment": describe_environment(settings.precision if network or cell.recipe.kind == "frozen_features"
-                                            else "auto"),
+        "environment": describe_environment(uses or "auto") | ({} if uses else {"precision": None}),
         "last_losses": float(np.mean(run.losses[-20:])) if network else None,
         **run.costs, "predicted": digits(run.test.argmax(axis=1)), "calibration": calibration,
     }
@@ -350,11 +348,13 @@ def run_cell(
     folder: Path,  # of finished cells
     progress: bool = True,  # show bars
     finished_only: bool = False,  # run nothing
+    network: str | None = None,  # fingerprint of the checkpoint; None: it is worked out
 ) -> dict | None:  # its record; None: it is not finished, or another process is at work on it
     "Run a cell, or read it where it is finished."
     train = draw_training_rows(pool, cell.n_train, cell.seed)
     unlabelled = draw_unlabelled_rows(pool, train, cell.n_unlabelled, cell.seed) if cell.n_unlabelled else None
-    key = cell_key(cell, train, pool, network_fingerprint(checkpoint.path) if checkpoint else "", unlabelled)
+    network = network_fingerprint(checkpoint.path) if checkpoint and network is None else network or ""
+    key = cell_key(cell, train, pool, network, unlabelled)
     kept, lock = folder / f"{key}.json", FileLock(folder / f"{key}.lock", timeout=0)
     if kept.exists():
         return json.loads(kept.read_text(encoding="utf-8")) | {"recipe": cell.name}
@@ -367,8 +367,8 @@ def run_cell(
             record = cell_record(cell, key, run, pool)
             if unlabelled is not None:
                 record["n_unlabelled"] = len(unlabelled)
-            np.savez(folder / f"{key}.npz", validation=run.validation.astype(np.float32),
-                     test=run.test.astype(np.float32))
+            with write_whole(folder / f"{key}.npz") as draft:
+                np.savez(draft, validation=run.validation.astype(np.float32), test=run.test.astype(np.float32))
             write_json(kept, record)
     except Timeout:
         return None
@@ -394,11 +394,12 @@ def run_cells(
     except OSError as error:
         raise InputError(f"{folder}: expected a folder that can be written, found: {error.strerror}.") from error
     records, total = [], sum(cell.cost for cell in cells)
+    network = network_fingerprint(checkpoint.path) if checkpoint else ""
     layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} left"
     with tqdm(total=total, desc=title, disable=not progress, bar_format=layout) as bar:
         for number, cell in enumerate(cells, 1):
             bar.set_description(f"{title} {number}/{len(cells)}: {cell.name}, {cell.n_train} rows, seed {cell.seed}")
-            records.append(run_cell(cell, pool, checkpoint, folder, progress, finished_only))
+            records.append(run_cell(cell, pool, checkpoint, folder, progress, finished_only, network))
             bar.update(cell.cost)
     return [record for record in records if record is not None]
 
@@ -420,32 +421,39 @@ class CurveSettings(RowSettings):
     def __post_init__(self):
         "Check every value."
         super().__post_init__()
-        check_choices(self.recipes, self.seeds)
-        if not self.sizes or min(self.sizes) < 5 or list(self.sizes) != sorted(set(self.sizes)):
-            raise InputError(f"sizes: expected growing numbers of at least 5, found {' '.join(map(str, self.sizes))}")
-        for name in ("least_steps", "least_epochs"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        check_recipes(self.recipes)
+        set_many_numbers(self, "seeds", 0, HIGHEST_SEED)
+        set_many_numbers(self, "sizes", 5)
+        if list(self.sizes) != sorted(self.sizes):
+            raise InputError(f"sizes: expected growing numbers, found {' '.join(map(str, self.sizes))}")
+        set_whole_numbers(self, {"least_steps": 1, "least_epochs": 1})
 
 
 HIGHEST_SEED = 2**32 - 1000 * (AVERAGED + 1)  # recipes with several networks count on from a seed
 
 
-def check_choices(
+def check_recipes(
     recipes: tuple[str, ...],  # names
-    seeds: tuple[int, ...],  # of training rows
 ) -> None:
-    "Raise `InputError` for an unknown recipe, or seeds that make no sense."
+    "Raise `InputError` for an unknown recipe, or for one that stands there twice."
     unknown = [name for name in recipes if name not in RECIPE_NAMES]
     if unknown or not recipes:
         raise InputError(f"recipes: expected some of {', '.join(RECIPE_NAMES)}, found {', '.join(unknown) or 'none'}")
     if len(set(recipes)) < len(recipes):
         raise InputError(f"recipes: expected each once, found {' '.join(recipes)}")
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        found = " ".join(map(str, seeds)) or "none"
-        raise InputError(f"seeds: expected different numbers of at least 0, found {found}")
-    if max(seeds) >= HIGHEST_SEED:
-        raise InputError(f"seeds: expected numbers below {HIGHEST_SEED}, found {max(seeds)}")
+
+
+def set_many_numbers(
+    settings: RowSettings,  # while it is made
+    name: str,  # of a field that holds several whole numbers
+    least: int,  # smallest value that makes sense
+    below: float = math.inf,  # all that make sense are smaller
+) -> None:
+    "Check and set a field of different whole numbers; `InputError` if one makes no sense."
+    numbers = tuple(whole_number(name, value, least, below) for value in getattr(settings, name))
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise InputError(f"{name}: expected different numbers, found {' '.join(map(str, numbers)) or 'none'}")
+    object.__setattr__(settings, name, numbers)
 
 # %% ../nbs/17_experiments.ipynb #daf96927
 def enough_epochs(
@@ -493,9 +501,9 @@ class LadderSettings(RowSettings):
     def __post_init__(self):
         "Check every value."
         super().__post_init__()
-        check_choices(self.recipes, self.seeds)
-        if self.n_train < 5:
-            raise InputError(f"n_train: expected at least 5, found {self.n_train}")
+        check_recipes(self.recipes)
+        set_many_numbers(self, "seeds", 0, HIGHEST_SEED)
+        set_whole_numbers(self, {"n_train": 5})
 
 # %% ../nbs/17_experiments.ipynb #2f86240b
 def ladder_cells(
@@ -543,8 +551,9 @@ def check_cells(
 ) -> None:
     "Raise `InputError` for what would stop the runs after hours: too few rows, a precision, a missing library."
     draw_training_rows(pool, max(cell.n_train for cell in cells), cells[0].seed)
+    network = network_fingerprint(checkpoint.path) if checkpoint else ""
     for cell in cells:
-        if run_cell(cell, pool, checkpoint, folder, finished_only=True) is not None:
+        if run_cell(cell, pool, checkpoint, folder, finished_only=True, network=network) is not None:
             continue
         if cell.recipe.kind in (*FINE_TUNED, "frozen_features"):
             check_length(load_tokenizer(checkpoint), cell.recipe.settings.max_length)
@@ -578,6 +587,8 @@ def run_experiment(
     if pool.left_out and progress:
         tell(f"{pool.left_out:,} rows are left out of training or validation: their text is repeated, or is "
              "that of a row that is set aside")
+    # before the runs, which take hours: a file may change meanwhile
+    sources = {"revisions": revisions(settings), "data": describe_rows(settings, pool)}
     if not finished_only:
         check_cells(cells, pool, checkpoint, folder)
     records = run_cells(cells, pool, checkpoint, folder, experiment_name(settings), progress, finished_only)
@@ -586,10 +597,10 @@ def run_experiment(
              "on them. The same command puts them in later.")
     environment = describe_environment("auto")
     return {
-        "schema": 1, "command": experiment_command(settings, training), "revisions": revisions(settings),
-        "settings": shown_settings(settings), "machine": environment["machine"], "environment": environment,
-        "training": asdict(training or TrainingSettings()), "data": describe_rows(settings, pool),
-        "labels": digits(pool.test["label"][:]),
+        "schema": 1, "command": experiment_command(settings, training), **sources,
+        "settings": shown_settings(settings), "machine": environment["machine"],
+        "environment": environment | {"precision": None},  # each cell has its own
+        "training": asdict(training or TrainingSettings()), "labels": digits(pool.test["label"][:]),
         "what": {cell.name: cell.recipe.what for cell in cells}, "cells": records,
     }
 
@@ -698,18 +709,19 @@ def plot_curve(
 # %% ../nbs/17_experiments.ipynb #c292e5fb
 def machines_note(
     results: dict,  # of run_experiment
-) -> str:  # a sentence, or one for each machine
+) -> str:  # a sentence
     "Where the runs were made; runs that were taken over may come from elsewhere."
-    places = [cell.get("environment", results["environment"]) for cell in results["cells"]] or [results["environment"]]
-    names, formats = ("machine", "device", "threads"), {}
-    for place in places:
-        formats.setdefault(tuple(place[name] for name in names), []).append(place["precision"])
-    told = [f"{machine}; {device}, {' and '.join(sorted(set(found)))}, threads: {threads}"
-            for (machine, device, threads), found in formats.items()]
-    if len(told) == 1:
-        return f"{told[0]}."
+    precisions: dict[str, list] = {}  # place -> one of each run; None where no network was used
+    for cell in results["cells"]:
+        made = cell.get("environment")
+        place = f"{made['machine']}; {made['device']}, threads: {made['threads']}" if made else "machine not recorded"
+        precisions.setdefault(place, []).append(made and made["precision"])
+    used = {place: " and ".join(sorted({one for one in found if one})) for place, found in precisions.items()}
+    told = {place: f"{place}, networks in {formats}" if formats else place for place, formats in used.items()}
+    if len(told) < 2:
+        return f"{next(iter(told.values()), results['machine'])}."
     return "Runs under different conditions: " + ", ".join(
-        f"{len(found)} of {len(places)} ({place})" for place, found in zip(told, formats.values(), strict=True)) + "."
+        f"{len(found)} of {len(results['cells'])} ({told[place]})" for place, found in precisions.items()) + "."
 
 
 def rows_note(
@@ -782,10 +794,11 @@ def ladder_table(
     for row in ladder_rows(results):
         low, high = row["accuracy_interval"]
         tokens = "" if row["tokens_computed"] is None else f"{row['tokens_computed']:,.0f}"
+        minutes = [f"{row[name]:.1f}" if row[name] >= 0.05 else "under 0.1" for name in ("minutes", "cpu_minutes")]
         lines.append([recipe_title(row["recipe"]), f"{row['accuracy']:.3f} [{low:.3f}, {high:.3f}]", str(row["seeds"]),
-                      f"{row['within_one']:.3f}", f"{row['mae']:.3f}", f"{row['minutes']:.1f}",
-                      f"{row['cpu_minutes']:.1f}", tokens, f"{row['parameters_trained']:,.0f}",
-                      f"{row['peak_memory_gb']:.1f}", f"`{base} --recipes {row['recipe']}`"])
+                      f"{row['within_one']:.3f}", f"{row['mae']:.3f}", *minutes, tokens,
+                      f"{row['parameters_trained']:,.0f}", f"{row['peak_memory_gb']:.1f}",
+                      f"`{base} --recipes {row['recipe']}`"])
     return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", rows_note(results)])
 
 # %% ../nbs/17_experiments.ipynb #afcd2972
@@ -865,7 +878,7 @@ def experiment_folder(
     training: TrainingSettings | None = None,  # None: the defaults of this package
 ) -> Path:
     "Where an experiment goes by itself: the same settings, the same folder."
-    decides = asdict(settings) | asdict(training or TrainingSettings()) | {"revisions": revisions(settings)}
+    decides = {"command": experiment_command(settings, training), "revisions": revisions(settings)}
     digest = sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
     return Path("runs") / f"{experiment_name(settings)}-{digest}"
 
@@ -884,9 +897,7 @@ def check_folder_is_free(
     if force:
         return
     try:
-        found = {path.name for path in folder.iterdir()} if folder.exists() else set()
-        found -= {".part"}  # a process that was killed at its very beginning leaves it
-        earlier = json.loads(kept.read_text(encoding="utf-8")) if found else None
+        earlier = json.loads(kept.read_text(encoding="utf-8")) if names_in(folder) - {"run.lock"} else None
         same = earlier is None or (earlier["command"], earlier.get(
             "revisions", earlier["data"]["revision_or_sha256"])) == (
             experiment_command(settings, training), revisions(settings))

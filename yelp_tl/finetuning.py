@@ -6,9 +6,9 @@
 __all__ = ['SAVE_SECONDS', 'choose_device', 'describe_device', 'choose_precision', 'TrainingSettings', 'build_classifier',
            'open_network', 'belongs_to_head', 'mean_loss', 'ReviewTrainer', 'process_number', 'process_count',
            'join_processes', 'check_share', 'share_bytes', 'share_json', 'share_rows', 'gather_arrays', 'BatchShare',
-           'run_batches', 'score_shares', 'gather_random_states', 'SaveError', 'write_whole', 'read_manifest',
-           'training_arguments', 'ProgressBar', 'RunLog', 'Stopwatch', 'RegularSave', 'watchers', 'memory_kept',
-           'memory_returned', 'attention_of_first_token', 'first_token_only', 'attention_with_32_bits',
+           'run_batches', 'score_shares', 'gather_random_states', 'SaveError', 'write_whole', 'names_in',
+           'read_manifest', 'training_arguments', 'ProgressBar', 'RunLog', 'Stopwatch', 'RegularSave', 'watchers',
+           'memory_kept', 'memory_returned', 'attention_of_first_token', 'first_token_only', 'attention_with_32_bits',
            'wide_attention', 'without_waste', 'FineTuned', 'epoch_records', 'training_tokens', 'check_length',
            'tell_truncated', 'checkpoint_folders', 'describe_training', 'newest_checkpoint', 'choose_start',
            'sort_by_length', 'make_trainer', 'fine_tune', 'train_plain', 'run_network', 'predict_probabilities',
@@ -17,6 +17,7 @@ __all__ = ['SAVE_SECONDS', 'choose_device', 'describe_device', 'choose_precision
 # %% ../nbs/09_finetuning.ipynb #11edaede
 import atexit
 import ctypes
+import errno
 import json
 import math
 import os
@@ -67,7 +68,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from .data import STAR_NAMES, InputError, file_sha256, rows_sha256
 from .evaluation import compute_metrics, wilson_interval
-from .pretrained import Checkpoint, check_folder, load_tokenizer
+from .pretrained import Checkpoint, check_folder, load_tokenizer, network_fingerprint
 from yelp_tl.tokenization import (
     EpochSampler,
     computed_tokens,
@@ -501,8 +502,10 @@ def _explained(name: str) -> Iterator[None]:
     except (OSError, RuntimeError, SafetensorError) as error:
         full = "No space left on device" if "No space left" in str(error) else ""
         reason = getattr(error, "strerror", None) or full or f"{type(error).__name__}, often a full disk"
-        raise SaveError(f"{name} can't be written: {reason}. What was saved before is whole. Make room, then run the "
-                        "same command again; with --resume, compare, finetune and baseline go on.") from error
+        known = full or getattr(error, "errno", None) in (None, errno.ENOSPC, errno.EFBIG)
+        raise SaveError(f"{name} can't be written: {reason}. What was saved before is whole. "
+                        f"{'Make room' if known else 'Mend that'}, then run the same command again; with --resume, "
+                        "compare, finetune and baseline go on.") from error
 
 # %% ../nbs/09_finetuning.ipynb #b4c9a17d
 def _force_to_disk(path: Path) -> None:
@@ -534,6 +537,13 @@ def _earlier(draft: Path) -> Path:
     return draft.with_name(f"{draft.name}.earlier")
 
 
+def _take_away(draft: Path, path: Path) -> None:
+    "Remove a draft and its folder; an earlier folder that waits there for its successor gets its name back first."
+    if _earlier(draft).exists() and not path.exists():
+        os.replace(_earlier(draft), path)
+    _remove(draft.parent)
+
+
 def _publish(draft: Path, path: Path, manifest: dict | None) -> None:
     "Force a draft to disk, seal it with its manifest, and give it its name."
     if path.exists() and path.is_dir() != draft.is_dir():
@@ -552,18 +562,10 @@ def _publish(draft: Path, path: Path, manifest: dict | None) -> None:
         _force_to_disk(last)
     for folder in {file.parent for file in files}:
         _force_to_disk(folder)
-    earlier = _earlier(draft)
-    _remove(earlier)
     if path.is_dir():  # a full folder can't be replaced at once
-        os.replace(path, earlier)
-    try:
-        os.replace(draft, path)
-    except OSError:
-        if earlier.exists():
-            os.replace(earlier, path)
-        raise
+        os.replace(path, _earlier(draft))
+    os.replace(draft, path)
     _force_to_disk(path.parent)
-    _remove(earlier)
 
 # %% ../nbs/09_finetuning.ipynb #64dc232b
 @contextmanager
@@ -576,38 +578,25 @@ def write_whole(
     Raises `SaveError` if it can't be written, and `InputError` if a folder stands where a file shall, or a file where
     a folder shall; then the draft is removed, and what was there before is untouched.
     """
-    draft = path.parent / ".part" / path.name
-    with _explained(path.name), _drafts_folder(draft):
-        if _earlier(draft).exists() and not path.exists():
-            os.replace(_earlier(draft), path)  # a process was killed between two names
-        _remove(draft)  # of a process that was killed
+    draft = path.with_name(f".part-{path.name}") / path.name
+    with _explained(path.name):
+        _take_away(draft, path)  # of a process that was killed
+        draft.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield draft
             if draft.exists():
                 _publish(draft, path, manifest)
         finally:
             with suppress(OSError):
-                _remove(draft)
+                _take_away(draft, path)
 
 
-@contextmanager
-def _drafts_folder(draft: Path) -> Iterator[None]:
-    "Make the folder of a draft; the last of several processes that use it takes it away."
-    sign = draft.with_name(f"{draft.name}.at-work")  # a folder with a file in it can't be taken away
-    for last in [False] * 99 + [True]:
-        try:
-            sign.parent.mkdir(parents=True, exist_ok=True)
-            sign.touch()
-            break
-        except (FileNotFoundError, FileExistsError, PermissionError):  # another process is just taking it away
-            if last:
-                raise
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            sign.unlink(missing_ok=True)
-            sign.parent.rmdir()
+def names_in(
+    folder: Path,
+) -> set[str]:  # nothing where there is no folder
+    "Names in a folder, without drafts of killed processes and without what file managers put there."
+    return {path.name for path in folder.glob("*") if not path.name.startswith(".part-")} - {
+        ".DS_Store", "Thumbs.db", "desktop.ini"}
 
 # %% ../nbs/09_finetuning.ipynb #abf7739c
 def read_manifest(
@@ -999,8 +988,7 @@ def describe_training(
     seed: int,  # of head, order and dropout
 ) -> dict[str, Any]:  # name -> what JSON can hold
     "What two runs must share for one to go on where the other stopped."
-    weights = sorted(Path(checkpoint.path).glob("*.safetensors"))
-    return {"settings": asdict(settings), "seed": seed, "network": [file_sha256(path) for path in weights],
+    return {"settings": asdict(settings), "seed": seed, "network": network_fingerprint(checkpoint.path),
             "rows": rows_sha256(train), "scored rows": None if scored is None else rows_sha256(scored)}
 
 
@@ -1204,8 +1192,7 @@ def save_classifier(
     with write_whole(Path(folder)) as draft:
         model.save_pretrained(draft)
         tokenizer.save_pretrained(draft)
-        foreign = {path.name for path in Path(folder).glob("*")} - {path.name for path in draft.iterdir()}
-        foreign -= {"README.md", ".part"}  # a run writes the model's card afterwards
+        foreign = names_in(Path(folder)) - names_in(draft) - {"README.md"}  # a run writes the model's card afterwards
         if foreign:
             raise InputError(f"{folder}: expected a new folder, or one with a saved network alone, found "
                              f"{', '.join(sorted(foreign)[:3])}. Give another folder.")

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HUB_CHECKPOINTS', 'MINILM_SHA256', 'CHECKPOINT_FILES', 'NEEDED_FILES', 'verify_files', 'Checkpoint', 'bundled_folder',
-           'check_folder', 'parse_hub_name', 'fetch_checkpoint', 'find_checkpoint', 'parameter_counts',
-           'load_tokenizer', 'count_pieces', 'make_tiny_tokenizer', 'make_tiny_checkpoint']
+           'check_folder', 'network_fingerprint', 'parse_hub_name', 'fetch_checkpoint', 'find_checkpoint',
+           'parameter_counts', 'load_tokenizer', 'count_pieces', 'make_tiny_tokenizer', 'make_tiny_checkpoint']
 
 # %% ../nbs/07_pretrained.ipynb #777af5a6
 import importlib.util
@@ -13,6 +13,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -98,6 +99,15 @@ def check_folder(
             "Give --model a folder made by save_pretrained(), or the name minilm."
         )
     return folder
+
+# %% ../nbs/07_pretrained.ipynb #7f1a9e02
+def network_fingerprint(
+    folder: str | Path,  # of a checkpoint
+) -> str:  # hex digits
+    "Fingerprint of a network's weights, configuration and tokenizer."
+    files = sorted(path for path in Path(folder).iterdir() if path.suffix in (".json", ".safetensors"))
+    return sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
+
 
 # %% ../nbs/07_pretrained.ipynb #d01cb856
 def parse_hub_name(

@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.modeling_outputs import MaskedLMOutput
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from .comparison import check_seed, tell, write_json
+from .comparison import set_whole_numbers, tell, write_json
 from .data import InputError, file_sha256, load_texts, text_digests
 from yelp_tl.finetuning import (
     TrainingSettings,
@@ -119,9 +119,7 @@ class PretrainingSettings:
 
     def __post_init__(self):
         "Check every value."
-        if self.rows is not None and self.rows < 1:
-            raise InputError(f"rows: expected at least 1, found {self.rows}")
-        check_seed(self.seed)
+        set_whole_numbers(self, {"seed": 0} | ({} if self.rows is None else {"rows": 1}))
         if not 0 < self.share < 1:
             raise InputError(f"share: expected more than 0 and less than 1, found {self.share}")
         self.training()
