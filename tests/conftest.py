@@ -12,6 +12,11 @@ import gc
 
 import pytest
 
+# figures of a model, no two of them equal, and a pair of models, as in results.json
+ENTRY = {"accuracy": 0.51, "accuracy_interval": [0.41, 0.61], "within_one": 0.82, "mae": 0.73,
+         "quadratic_weighted_kappa": 0.64, "fit_seconds": 2.0, "predict_seconds": 0.5}
+PAIR = {"a": "fine_tuned", "b": "naive_bayes", "accuracy_difference": 0.2, "interval": [0.1, 0.3], "mcnemar_p": 0.01}
+
 
 @pytest.fixture(scope="module", autouse=True)
 def fast_garbage_collection():

@@ -851,6 +851,13 @@ def test_simulate_writes_a_file_and_keeps_an_old_one(run, tmp_path):
     assert list(listing(tmp_path)) == ["reviews.csv"]
 
 
+def test_simulate_writes_the_side_that_was_asked_for(run, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr("yelp_tl.simulation.write_simulated", lambda *words: seen.append(words))
+    assert run("simulate", "--out", tmp_path / "a.csv", "--n", "30", "--split", "test")[0] == 0
+    assert seen == [(tmp_path / "a.csv", 30, "test")]
+
+
 @pytest.mark.parametrize("box", [
     "╭─ Value error ──╮\n│ Error parsing experiment.training: max_length: │\n│ expected a whole number, found 3.  │\n"
     "│ ────── │\n│ For full helptext, see yelp_tl compare --help │\n╰────────╯\n",

@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import empty_report
+from conftest import ENTRY, empty_report
 from safetensors.numpy import load_file, save_file
 from sklearn import metrics
 from statsmodels.stats.contingency_tables import mcnemar
@@ -31,20 +31,35 @@ from yelp_tl.comparison import (
     compare,
     default_folder,
     describe_data,
+    difference_line,
     draw_rows,
     explain_with_run,
     format_table,
     open_folder,
+    open_predictors,
     predict_with_run,
     read_run,
+    recipe_name,
     results_section,
     rows_to_explain,
+    run_frozen_features,
     run_identity,
     score_run,
     summary_table,
+    table_cells,
+    throw_away,
     write_json,
 )
-from yelp_tl.data import STAR_NAMES, InputError, example_reviews, file_sha256, label_counts, rows_sha256, unescape
+from yelp_tl.data import (
+    STAR_NAMES,
+    InputError,
+    example_reviews,
+    file_sha256,
+    label_counts,
+    reviews_from_lists,
+    rows_sha256,
+    unescape,
+)
 from yelp_tl.evaluation import score
 from yelp_tl.explanation import ExplanationSettings
 from yelp_tl.finetuning import TrainingSettings
@@ -309,6 +324,14 @@ def test_models_differ(finished):
     assert probabilities_of(finished[1], "fine_tuned").std(axis=0).min() > 1e-3  # nor a mixed-up row
 
 
+def test_a_star_that_training_lacks_shifts_no_other(split, monkeypatch):
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(comparison, "frozen_features", lambda _, texts, *rest: (rng.normal(size=(len(texts), 4)), 1))
+    train, test = (reviews_from_lists(["x"] * len(labels), labels) for labels in ([1, 2, 4] * 10, [0, 1, 2, 3, 4]))
+    found = run_frozen_features(None, replace(split, train=train, test=test), TrainingSettings(), progress=False)
+    assert (found.probabilities[:, [0, 3]] == 0).all() and (found.probabilities[:, [1, 2, 4]] > 0).all()
+
+
 @pytest.mark.parametrize("name", BASELINES)
 def test_baselines_are_those_of_the_training_rows(name, finished, split):
     baseline = fit_baseline(name, split.train["text"][:], split.train["label"][:])
@@ -420,6 +443,16 @@ def test_explain_with_run_reads_as_the_run_did(finished, split):
     (found,) = explain_with_run(finished[1], [text], ExplanationSettings(steps=4, max_steps=4))
     assert found.probabilities == pytest.approx(predict_with_run(finished[1], [text])["fine_tuned"][0], abs=1e-5)
     assert found.text == text
+
+
+def test_an_explanation_reads_as_far_as_the_run(experiment, split, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(comparison, "load_classifier", lambda _: (None, None))
+    monkeypatch.setattr(comparison, "explain_review", lambda *_, **options: seen.append(options.get("max_length")))
+    two = replace(split, test=reviews_from_lists(["good soup", "bad soup"], [0, 4]))
+    asked = replace(experiment, training=TrainingSettings(max_length=33))
+    EXPLAIN(asked, two, {"fine_tuned": np.eye(5)[[1, 4]]}, tmp_path, False)
+    assert seen == [33, 33]
 
 
 def test_the_same_again_is_read_and_not_run(experiment, finished, monkeypatch):
@@ -544,6 +577,23 @@ def test_force_throws_the_earlier_run_away(identity, tmp_path):
     assert open_folder(tmp_path / "run", other, force=True) is None
     assert sorted(files(tmp_path / "run")) == ["run.json"]
     assert json.loads((tmp_path / "run" / "run.json").read_text()) == other
+
+
+def test_a_half_emptied_folder_is_still_a_run(tmp_path, monkeypatch):
+    for name in ("run.json", "results.json", "run.lock"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "model").mkdir()
+
+    def fails(_):
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(comparison.shutil, "rmtree", fails)
+        with pytest.raises(PermissionError):
+            throw_away(tmp_path)
+    assert (tmp_path / "run.json").exists()  # still known as a run's, so --force works again
+    throw_away(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.lock"]
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -730,6 +780,15 @@ def test_test_rows_of_another_file(experiment, reviews, tmp_path):
     assert table["row"].to_pylist() == rows.tolist()
     assert table["label"].to_pylist() == [labels[1::2][row] for row in rows]
     assert "--test test.csv" in results["command"]
+    scored = score_run(folder, str(test), progress=False)  # the run did not learn from it
+    assert scored["data"]["source"] == ["test.csv"] and scored["data"]["n_test"] == 30
+
+
+def test_what_counts_is_whether_test_rows_are_simulated(data):
+    sizes = {"n_train": 20, "n_validation": 0, "n_test": 10}
+    for source, test, simulated in ((str(data), "sample", True), ("sample", str(data), False)):
+        asked = Experiment(data=source, test=test, shared_texts="count", **sizes)
+        assert describe_data(asked, draw_rows(asked))["simulated"] is simulated
 
 
 def test_unescaped_runs_learn_and_predict_unescaped(experiment, reviews, tmp_path):
@@ -808,6 +867,15 @@ def test_run_without_a_saved_model_cannot_predict(experiment, tmp_path):
         predict_with_run(folder, ["Good."], progress=False)
 
 
+def test_a_prediction_reads_as_far_as_the_run(monkeypatch, tmp_path):
+    training = asdict(TrainingSettings(max_length=33, evaluation_batch_size=7, precision="fp32"))
+    monkeypatch.setattr(comparison, "read_run", lambda _: {
+        "models": {"fine_tuned": {}}, "config": {"training": training, "unescape": False}})
+    monkeypatch.setattr(comparison, "load_classifier", lambda _: (None, None))
+    options = open_predictors(tmp_path)["fine_tuned"].keywords
+    assert (options["max_length"], options["batch_size"], options["precision"]) == (33, 7, "fp32")
+
+
 @pytest.mark.parametrize("content", [None, "", "{", "[]", "1", "{}", '{"schema": 2}', '{"schema": 1}', b"\xff\xfe"])
 def test_a_folder_without_results_is_said(content, tmp_path):
     if content is not None:
@@ -826,6 +894,12 @@ def test_table_shows_every_model(finished):
     assert "30 training rows, 20 test rows, seed 42" in lines[6]
     assert lines[0].split()[-1] == "seconds" and lines[6].endswith("seconds are fit and predict")
     assert len({len(line) for line in lines[:6]}) == 1  # columns stand under each other
+
+
+def test_each_cell_of_the_table_has_its_figure():
+    assert table_cells(ENTRY) == {
+        "accuracy": "0.510 [0.410, 0.610]", "within_one": "0.820", "mae": "0.730", "quadratic_weighted_kappa": "0.640",
+        "seconds": "2.5"}
 
 
 @pytest.fixture(scope="module")
@@ -881,6 +955,20 @@ def test_results_section_names_rows_seeds_and_machine(experiment, finished, tmp_
     for part in ("reviews.csv", "30 training", "10 validation", "20 test", "seed 42", collected["machine"], "A note.",
                  summary_table(collected["cells"]), f"mean {pair['accuracy_difference']:.3f}"):
         assert part in page
+
+
+def test_a_difference_is_told_with_its_interval_in_order():
+    pairs = [{"a": "fine_tuned", "b": "naive_bayes", "accuracy_difference": d, "interval": [d - 0.05, d + 0.07]}
+             for d in (0.1, 0.2)]
+    assert difference_line([*pairs, {**pairs[0], "a": "majority"}]).endswith(
+        ": 0.100 [0.050, 0.170], 0.200 [0.150, 0.270]; mean 0.150.")
+
+
+def test_settings_have_their_own_heading():
+    named = [recipe_name({"config": {"training": asdict(one)}}) for one in (
+        TrainingSettings(), TrainingSettings.lecture(), TrainingSettings(epochs=9))]
+    assert named[0].startswith("default settings: 5 epochs, learning rate 0.0001, warm-up 0.1, batch size 16, grouped")
+    assert named[1].startswith("the lecture's settings: 3 epochs") and named[2].startswith("other settings: 9 epochs")
 
 
 def test_runs_of_different_machines_or_data_are_not_collected(two_seeds, tmp_path):

@@ -393,6 +393,17 @@ def test_plots_return_their_axes():
         assert sum(bar.get_height() for bar in ax.patches) == 60
 
 
+def test_bars_of_stars_stand_in_order():
+    ax = plot_stars(reviews_from_lists(list("abcdef"), [0, 0, 0, 3, 3, 4]), Figure().subplots())
+    assert [(round(bar.get_x() + bar.get_width() / 2), bar.get_height()) for bar in ax.patches] == [
+        (1, 3), (2, 0), (3, 0), (4, 2), (5, 1)]
+
+
+def test_the_line_is_the_median():
+    ax = plot_word_counts(reviews_from_lists(["a", "a b", "a " * 30], [0, 1, 2]), Figure().subplots())
+    assert ax.lines[0].get_xdata()[0] == 2 and ax.get_legend().get_texts()[0].get_text() == "median 2"
+
+
 # --- which rows ----------------------------------------------------------------------------------------------------
 
 
@@ -450,6 +461,13 @@ def test_validation_rows_never_come_out_of_the_training_rows():
     sizes = dict(n_train=40, n_test=20, seed=7)
     small, large = (split_reviews(numbered(200), n_validation=n, **sizes) for n in (0, 100))
     assert small.train_rows.tolist() == large.train_rows.tolist() and len(large.validation) == 100
+
+
+def test_every_side_is_prepared():
+    split = split_reviews(numbered(60), n_train=20, n_validation=20, n_test=20, seed=0, prepare=lambda rows:
+                          reviews_from_lists([f"{text}!" for text in rows["text"][:]], rows["label"][:]))
+    for side in (split.train, split.validation, split.test):
+        assert len(side) == 20 and all(text.endswith("!") for text in side["text"][:])
 
 
 def test_too_few_rows():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -461,7 +462,7 @@ def test_the_plain_trainer_hides_a_loss_that_is_no_number(tiny_checkpoint, rows,
     assert len(losses) == 2 and all(loss == loss and loss > 0 for loss in losses)
 
 
-# scoring draws no random number
+# scoring draws no random number and is no training time
 
 
 class Draws(TrainerCallback):
@@ -485,6 +486,17 @@ def test_scoring_changes_plain_training_alone(tiny_checkpoint, rows, tokenizer, 
     losses = [fine_tune(tiny_checkpoint, train, SETTINGS, 1, scored=scored, progress=False).step_losses
               for scored in (None, train)]
     assert losses[0] == losses[1]
+
+
+def test_scoring_is_no_training_time(monkeypatch):
+    clock = iter([100.0, 130.0, 140.0])
+    monkeypatch.setattr(finetuning.time, "perf_counter", lambda: next(clock))
+    state, watch = SimpleNamespace(log_history=[{"seconds": 5.0}]), finetuning.Stopwatch()
+    watch.on_train_begin(None, state, None)
+    for logs in ({"loss": 1.0, "eval_runtime": 20.0}, {"loss": 1.0}):
+        state.log_history.append(dict(logs))
+        watch.on_log(None, state, None, logs)
+    assert [record["seconds"] for record in state.log_history] == [5.0, 5 + 30 - 20, 5 + 40 - 20]
 
 
 # a polite end: DESIGN 3, item 6

@@ -198,6 +198,18 @@ def test_bad_probabilities_are_refused(figure, probabilities, says):
         figure([0, 1], probabilities)
 
 
+def test_the_first_bad_row_is_named():
+    with pytest.raises(ValueError, match="found 5 in row 1$"):
+        accuracy([0, 5, 7], [0, 1, 2])
+    with pytest.raises(ValueError, match="in row 1$"):
+        log_loss([0, 1, 2], [[0.2] * 5, [0.3] * 5, [0.4] * 5])
+
+
+def test_probabilities_sum_to_one():
+    with pytest.raises(ValueError, match="sum to 1"):
+        log_loss([0], [[0.2, 0.2, 0.2, 0.2, 0.21]])
+
+
 def test_score_has_the_seven_figures_and_goes_into_json():
     labels, probabilities = random_scores(seed=5)
     figures = score(labels, probabilities)

@@ -10,15 +10,27 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from yelp_tl import experiments
+from yelp_tl.calibration import (
+    apply_temperature,
+    calibration_error_by_chance,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_bins,
+)
 from yelp_tl.cli import ExperimentOutput, main, parse_options
-from yelp_tl.data import InputError, file_sha256, load_reviews
+from yelp_tl.data import InputError, file_sha256, load_reviews, reviews_from_lists
+from yelp_tl.evaluation import log_loss, score
 from yelp_tl.experiments import (
     Cell,
     CurveSettings,
     LadderSettings,
+    Pool,
     RowSettings,
     balanced_order,
+    band_text,
+    calibration_record,
     cell_key,
+    cell_record,
     check_folder_is_free,
     curve_cells,
     curve_table,
@@ -47,7 +59,8 @@ from yelp_tl.experiments import (
     write_names,
 )
 from yelp_tl.finetuning import TrainingSettings
-from yelp_tl.recipes import Recipe, make_recipes
+from yelp_tl.recipes import Recipe, RecipeRun, make_recipes
+from yelp_tl.significance import two_way_interval
 from yelp_tl.simulation import write_simulated
 
 
@@ -169,6 +182,13 @@ def test_too_few_rows_are_told(files, rows):
         draw_training_rows(open_pool(RowSettings(**rows, more=str(files / "more.csv"))), 5000, 1)
 
 
+def test_too_few_rows_for_the_largest_size_are_told_first(rows, tmp_path):
+    settings = CurveSettings(**rows, recipes=("naive_bayes",), sizes=(20, 5000), seeds=(1,))
+    with pytest.raises(InputError, match="at least 5,000 training rows"):
+        run_experiment(settings, tmp_path / "cells", progress=False)
+    assert not list(tmp_path.glob("cells/*"))  # before the first run, not after it
+
+
 def test_a_simulated_training_row_that_is_also_a_test_row_is_refused():
     pool = open_pool(RowSettings(n_validation=2, n_test=5))
     forbidden = frozenset(experiments.text_digests(draw_training_rows(pool, 3, 1)).tolist())
@@ -272,6 +292,18 @@ def test_a_cell_keeps_figures_and_no_text(curve, rows):
     assert "/" not in "".join(curve["settings"]["data"] + curve["command"])
 
 
+def test_validation_figures_come_from_validation_rows():
+    rng = np.random.default_rng(1)
+    sides = [reviews_from_lists(["x"] * n, rng.integers(0, 5, n).tolist()) for n in (30, 40)]
+    pool = Pool(sides[0], np.array([0]), None, np.array([], dtype=int), *sides, frozenset())
+    run = RecipeRun(rng.dirichlet(np.ones(5), 30), rng.dirichlet(np.ones(5), 40), {}, [])
+    cell = Cell("naive_bayes", make_recipes()["naive_bayes"], 20, 1)
+    record = cell_record(cell, "0" * 16, run, pool)
+    expected = score(sides[0]["label"][:], run.validation)
+    assert record["validation"] == {name: expected[name] for name in record["validation"]}
+    assert record["accuracy"] == score(sides[1]["label"][:], run.test)["accuracy"]
+
+
 def test_calibration_is_that_of_the_kept_probabilities(rows, tmp_path):
     settings = CurveSettings(**rows, recipes=("naive_bayes",), sizes=(80,), seeds=(1,))
     cell, = run_experiment(settings, tmp_path, progress=False)["cells"]
@@ -291,6 +323,22 @@ def test_calibration_is_that_of_the_kept_probabilities(rows, tmp_path):
     assert sum(one["count"] * one["accuracy"] for one in found["bins_after"] if one["count"]) == pytest.approx(
         100 * right)  # a temperature changes no answer
     assert found["error_after"] >= 0 and found["by_chance"]["mean"] > 0
+
+
+def test_figures_after_the_temperature_are_after_it():
+    rng = np.random.default_rng(3)
+    def drawn(n, sharp):
+        true = rng.dirichlet(np.ones(5), n)
+        labels = (true.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1)
+        return labels, true**sharp / (true**sharp).sum(axis=1, keepdims=True)
+    (validation_labels, validation), (labels, test) = drawn(400, 3), drawn(300, 3)
+    found = calibration_record(validation_labels, validation, labels, test)
+    after = apply_temperature(test, fit_temperature(validation_labels, validation))
+    assert found["temperature"] > 1.5 and found["error"] == expected_calibration_error(labels, test)
+    assert found["error_after"] == expected_calibration_error(labels, after) < found["error"]
+    assert found["log_loss_after"] == log_loss(labels, after) < log_loss(labels, test)
+    assert found["bins"] == reliability_bins(labels, test) and found["bins_after"] == reliability_bins(labels, after)
+    assert found["by_chance_after"] == calibration_error_by_chance(after, seed=0)
 
 
 def test_probabilities_are_kept_beside_the_cell(rows, tmp_path):
@@ -507,6 +555,75 @@ def test_plots_take_and_return_their_axes(curve, ladder):
     assert {text.get_text() for text in other.texts} >= {"majority", "Naive Bayes", "fine-tuned"}
 
 
+def made_up_results():
+    "Two recipes, two sizes, two seeds; no figure of a run is that of another."
+    labels, cells = np.arange(50) % 5, []
+    for recipe, share in (("naive_bayes", 0.2), ("fine_tuned", 0.6)):
+        for size in (20, 80):
+            for seed in (1, 2):
+                rng = np.random.default_rng([seed, size, len(recipe)])
+                stars = np.where(rng.random(50) < share + size / 800, labels, (labels + 2) % 5)
+                figures = score(labels, np.eye(5)[stars])
+                cells.append({"recipe": recipe, "n_train": size, "seed": seed, **figures, "fit_seconds": 60.0 * seed,
+                              "predict_seconds": 6.0, "cpu_seconds": 600.0 * seed, "peak_memory_bytes": 2e9 * seed,
+                              "tokens_computed": 1000 * seed, "parameters_trained": 7,
+                              "predicted": digits(stars)})
+    place = {"machine": "m", "device": "cpu", "precision": "fp32", "threads": 1}
+    return {"command": "yelp_tl ladder", "settings": {"seeds": [1, 2], "model": "minilm"}, "environment": place,
+            "data": {"source": ["a.csv"], "simulated": False}, "labels": digits(labels),
+            "what": {}, "cells": cells}
+
+
+def made_up_ladder():
+    results = made_up_results()
+    return results | {"cells": [cell for cell in results["cells"] if cell["n_train"] == 80]}
+
+
+def table_of(text):
+    "The cells of a table in Markdown, row by row."
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_each_column_of_the_curve_has_its_name():
+    results = made_up_results()
+    head, _, *rows = table_of(curve_table(results))
+    assert head == ["training rows", "Naive Bayes", "fine-tuned"]
+    for row in rows:
+        for name, found in zip(("naive_bayes", "fine_tuned"), row[1:], strict=True):
+            assert found == band_text(right_answers(results, name, int(row[0])))
+
+
+def test_each_column_of_the_ladder_has_its_figure():
+    results = made_up_ladder()
+    head, _, *rows = table_of(ladder_table(results))
+    for row, name in zip(rows, ("naive_bayes", "fine_tuned"), strict=True):
+        runs = [cell for cell in results["cells"] if cell["recipe"] == name]
+        for heading, key in (("within one star", "within_one"), ("MAE", "mae")):
+            assert row[head.index(heading)] == f"{np.mean([run[key] for run in runs]):.3f}"
+
+
+def test_the_ladder_shows_means_over_seeds():
+    for row in ladder_rows(made_up_ladder()):
+        runs = [cell for cell in made_up_ladder()["cells"] if cell["recipe"] == row["recipe"]]
+        assert row["mae"] == pytest.approx(np.mean([run["mae"] for run in runs])) != runs[0]["mae"]
+        assert (row["cpu_minutes"], row["peak_memory_gb"], row["tokens_computed"]) == (15, 3, 1500)
+
+
+def test_minutes_to_train_are_those_of_training():
+    assert [row["minutes"] for row in ladder_rows(made_up_ladder())] == [1.5, 1.5]
+
+
+def test_bands_reach_from_end_to_end():
+    results = made_up_results()
+    axes = plot_curve(results, Figure().subplots())
+    for name, band in zip(("naive_bayes", "fine_tuned"), axes.collections, strict=True):
+        ends = [two_way_interval(right_answers(results, name, size), seed=0)["interval"]
+                for size in (20, 80)]
+        seen = band.get_paths()[0].vertices
+        assert sorted({round(y, 9) for _, y in seen}) == sorted({round(end, 9) for pair in ends for end in pair})
+    assert [line.get_label() for line in axes.lines] == ["Naive Bayes", "fine-tuned"]
+
+
 # folders and the command
 
 
@@ -592,6 +709,16 @@ def test_the_commands_run_and_go_on(rows, tiny_folder, tmp_path, monkeypatch, ca
     assert "head only" in capsys.readouterr().out and (tmp_path / "here" / "plot.svg").exists()
     assert main([*words, "--out", "here"]) == 2
     assert "found something else" in capsys.readouterr().err
+
+
+def test_reuse_takes_an_earlier_result_up(rows, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["curve", "--data", rows["data"], "--recipes", "naive_bayes", "--sizes", "20", "--seeds", "1",
+             "--n-validation", "30", "--n-test", "100"]
+    assert main([*words, "--cells", "here", "--out", "made"]) == 0
+    assert main([*words, "--cells", "there", "--reuse", "made/results.json", "--finished", "--out", "again"]) == 0
+    made, again = (json.loads((tmp_path / name / "results.json").read_text())["cells"] for name in ("made", "again"))
+    assert made == again != []
 
 
 def test_a_result_is_never_replaced_by_less(rows, tmp_path, monkeypatch, capsys):

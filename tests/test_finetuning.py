@@ -600,6 +600,13 @@ def test_epoch_records_by_hand():
     assert second["accuracy_interval"] == list(wilson_interval(8, 10))
 
 
+def test_an_accuracy_becomes_a_whole_number_of_rows():
+    figures = {f"eval_{name}": 0.5 for name in ("loss", "within_one", "mae", "quadratic_weighted_kappa", "macro_f1")}
+    history = [{"epoch": 1.0, "loss": 1.0}, {"epoch": 1.0, **figures, "eval_accuracy": 29 / 100}]
+    record, = epoch_records(history, 100, "validation")  # 0.29 * 100 is a hair below 29
+    assert record["accuracy_interval"] == list(wilson_interval(29, 100))
+
+
 def test_log_is_one_json_object_a_line(whole):
     lines = (whole[1] / "log.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]

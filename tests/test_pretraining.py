@@ -1,6 +1,8 @@
 """Reading on without stars: which tokens are hidden, which texts are left out, and what comes out."""
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,11 +18,13 @@ from yelp_tl.finetuning import build_classifier, open_network
 from yelp_tl.pretrained import find_checkpoint, load_tokenizer
 from yelp_tl.pretraining import (
     MaskedLanguageModel,
+    Pretrained,
     PretrainingSettings,
     continue_pretraining,
     mask_tokens,
     masking_collator,
     run_pretraining,
+    save_pretrained,
     unlabelled_texts,
 )
 from yelp_tl.tokenization import tokenize_reviews
@@ -172,6 +176,40 @@ def test_a_tokenizer_without_masks_is_refused(small, tiny_checkpoint, monkeypatc
     monkeypatch.setattr("yelp_tl.pretraining.load_tokenizer", lambda _: tokenizer)
     with pytest.raises(InputError, match="token for masks"):
         continue_pretraining(tiny_checkpoint, ["cold soup"], small, progress=False)
+
+
+def test_first_and_last_losses_are_those(small, monkeypatch, tmp_path):
+    body = SimpleNamespace(config=SimpleNamespace(vocab_size=9))
+    made = Pretrained(body, None, list(map(float, range(200, 0, -1))), 5)
+    monkeypatch.setattr("yelp_tl.pretraining.continue_pretraining", lambda *_: made)
+    monkeypatch.setattr("yelp_tl.pretraining.save_pretrained", lambda *_: None)
+    record = run_pretraining(small, tmp_path / "out", progress=False)
+    assert (record["loss_of_first_steps"], record["loss_of_last_steps"]) == (175.5, 25.5)
+
+
+def test_the_seed_decides_pretraining(small, tiny_checkpoint, monkeypatch):
+    seen = []
+
+    def stop(model, tokenizer, rows, training, seed, **_):
+        seen.append((seed, model.transform[0].weight.sum().item()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("yelp_tl.pretraining.make_trainer", stop)
+    for seed in (7, 7, 8):
+        with pytest.raises(KeyboardInterrupt):
+            continue_pretraining(tiny_checkpoint, ["good soup"], replace(small, seed=seed), progress=False)
+    assert [seed for seed, _ in seen] == [7, 7, 8] and seen[0] == seen[1] and seen[0][1] != seen[2][1]
+
+
+def test_half_a_network_is_never_left(monkeypatch, tmp_path, tiny_checkpoint):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    part = SimpleNamespace(save_pretrained=lambda folder: Path(folder).mkdir(parents=True, exist_ok=True))
+    monkeypatch.setattr("yelp_tl.pretraining.write_json", stop)
+    with pytest.raises(KeyboardInterrupt):
+        save_pretrained(Pretrained(part, part, [], 0), tiny_checkpoint, tmp_path / "new", {})
+    assert list(tmp_path.iterdir()) == []
 
 
 # the command

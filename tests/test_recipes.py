@@ -1,5 +1,6 @@
 """Recipes: every loss against a plain loop, what is trained and what stays, and costs that are counted right."""
 import builtins
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,19 +9,23 @@ import torch
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from scipy.stats import truncnorm
+from sklearn.svm import LinearSVC
 from torch.nn import functional
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from yelp_tl.data import InputError, example_reviews, split_reviews
-from yelp_tl.finetuning import TrainingSettings, fine_tune
+from yelp_tl.finetuning import TrainingSettings, fine_tune, make_trainer
 from yelp_tl.recipes import (
     AVERAGED,
+    FINE_TUNED,
     LADDER,
     LOSSES,
     ORDINAL,
     RECIPE_NAMES,
     TRAINED,
+    MeanPooled,
     Recipe,
     add_lora,
     build_network,
@@ -35,6 +40,7 @@ from yelp_tl.recipes import (
     memory_watched,
     regression_loss,
     regression_probabilities,
+    run_linear_svm,
     run_recipe,
     soft_label_loss,
     soft_targets,
@@ -159,9 +165,16 @@ def test_a_network_with_a_sure_head_is_not_hurt_by_large_outputs():
 # what is trained
 
 
+@pytest.fixture(scope="module")
+def networks(tiny_checkpoint):
+    "The network of each recipe that trains one, before its training."
+    return {name: build_network(recipe, tiny_checkpoint, 3) for name, recipe in make_recipes(SMALL).items()
+            if recipe.kind in FINE_TUNED}
+
+
 @pytest.mark.parametrize("trained", TRAINED)
 def test_only_the_part_that_should_change_changes(tiny_checkpoint, split, trained):
-    recipe = Recipe(trained, settings=SMALL, trained=trained)
+    recipe = make_recipes(SMALL)[{"all": "fine_tuned", "head": "head_only"}.get(trained, trained)]
     before = {name: weight.detach().clone() for name, weight in build_network(recipe, tiny_checkpoint, 3)
               .named_parameters()}
     after = dict(train_network(recipe, tiny_checkpoint, split.train, 3, progress=False).model.named_parameters())
@@ -177,6 +190,12 @@ def test_only_the_part_that_should_change_changes(tiny_checkpoint, split, traine
         name for name in before if "key.bias" in name}  # adding the same to all keys changes no attention
     if trained != "all":
         assert any("embeddings" in name for name in set(before) - changed)
+
+
+def test_head_only_last_two_layers_and_lora_alone_keep_weights(networks):
+    kept = {name for name, network in networks.items()
+            if not all(weight.requires_grad for weight in network.parameters())}
+    assert kept == {"head_only", "last_two_layers", "lora"}
 
 
 def test_last_two_layers_leave_a_third_one_alone(tmp_path):
@@ -241,6 +260,19 @@ def test_layer_decay_reaches_the_training(tiny_checkpoint, split):
     assert moved(0.1) < 0.05 * moved(1.0)
 
 
+@pytest.mark.parametrize("name", [name for name, recipe in make_recipes().items() if recipe.kind == "network"])
+def test_longer_alone_takes_more_steps_and_learns_less_below(name, tiny_checkpoint, split, monkeypatch):
+    made = []
+    monkeypatch.setattr("yelp_tl.recipes.make_trainer",
+                        lambda *words, **options: made.append(make_trainer(*words, **options)) or made[0])
+    recipe = make_recipes(replace(SMALL, learning_rate=1e-4))[name]
+    train_network(recipe, tiny_checkpoint, split.train.select(range(SMALL.batch_size)), 3, progress=False)
+    steps, rates = {"longer": (2, [1e-4 * 0.8**depth for depth in (3, 2, 1, 0)]), "head_only": (1, [1e-3]),
+                    "lora": (1, [1e-3])}.get(name, (1, [1e-4]))
+    assert made[0].state.global_step == steps
+    assert sorted({group["initial_lr"] for group in made[0].optimizer.param_groups}) == pytest.approx(rates)
+
+
 def test_random_weights_are_those_of_a_new_network(tiny_checkpoint):
     told, new = (build_network(Recipe("x", pretrained=pretrained), tiny_checkpoint, 5) for pretrained in (True, False))
     name = "bert.embeddings.word_embeddings.weight"
@@ -250,8 +282,25 @@ def test_random_weights_are_those_of_a_new_network(tiny_checkpoint):
     assert torch.equal(new.get_parameter(name), again.get_parameter(name))
 
 
-def test_mean_pooling_ignores_padding(tiny_checkpoint):
-    model = build_network(Recipe("mean", pooling="mean"), tiny_checkpoint, 1).eval()
+def inside(name):
+    "The name that a weight of the embeddings or layers has in every network; None for a head."
+    found = re.search(r"(embeddings|encoder)\..*", name.replace(".base_layer", ""))
+    return found and found[0]
+
+
+def test_random_weights_alone_are_not_pretrained(networks, tiny_folder):
+    known = {inside(name): weight for name, weight in load_file(tiny_folder / "model.safetensors").items()
+             if weight.ndim > 1 and inside(name)}
+    assert any("embeddings" in name for name in known) and any("layer.1" in name for name in known)
+    for name, network in networks.items():
+        weights = {inside(name): weight for name, weight in network.named_parameters()}
+        same = [torch.equal(weights[key], weight) for key, weight in known.items()]
+        assert not any(same) if name == "random_weights" else all(same), name
+
+
+def test_mean_pooling_ignores_padding(tiny_checkpoint, networks):
+    assert [name for name, network in networks.items() if isinstance(network, MeanPooled)] == ["mean_pooling"]
+    model = build_network(make_recipes(SMALL)["mean_pooling"], tiny_checkpoint, 1).eval()
     ids = torch.tensor([[2, 7, 8, 3]])
     padded = functional.pad(ids, (0, 5))
     mask = torch.tensor([[1] * 4 + [0] * 5])
@@ -305,6 +354,14 @@ def test_the_average_is_that_of_its_seeds(tiny_checkpoint, split):
     assert together.losses == [loss for run in alone for loss in run.losses]
     for name in ("tokens_computed", "parameters_trained"):
         assert together.costs[name] == sum(run.costs[name] for run in alone)
+
+
+def test_the_seed_reaches_the_linear_svm(split, monkeypatch):
+    seen = []
+    monkeypatch.setattr("yelp_tl.recipes.LinearSVC",
+                        lambda **options: seen.append(options["random_state"]) or LinearSVC(**options))
+    run_linear_svm(split, 7)
+    assert seen == [7]
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -10,34 +10,43 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from conftest import ENTRY, PAIR
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import yelp_tl.report as report
 from yelp_tl.data import clean_text
-from yelp_tl.errors import error_slices, list_mistakes
+from yelp_tl.errors import Slice, error_slices, list_mistakes
 from yelp_tl.evaluation import compare_pair, score
 from yelp_tl.explanation import Explanation, explanation_html
 from yelp_tl.report import (
+    COST,
     Column,
     answer_sentence,
     best_models,
+    confusion_svg,
     describe_confusion,
     epochs_section,
+    epochs_table,
     explained_card,
     find_pair,
     flatten,
     folded_text,
+    models_table,
+    pairs_table,
     plain_sentence,
     plot_accuracies,
     plot_epochs,
+    probability_strip,
     ranking,
+    read_pair,
     show,
     show_interval,
     show_p,
     show_seconds,
     simulated_sentence,
+    slices_table,
     words_section,
     write_report,
 )
@@ -550,6 +559,18 @@ def test_plain_sentence_says_more_only_where_it_is_certain(interval, words):
     assert ("about" in sentence) is (interval[0] > 0)
 
 
+def test_a_pair_is_named_in_the_order_of_its_difference():
+    html = pairs_table({"pairs": [PAIR]}, 20)
+    assert '<th scope="row">Fine-tuned minus Naive Bayes</th>' in html
+    assert re.findall(r'class="number">(.*?)<', html) == ["0.200", "0.100 to 0.300", "0.010"]
+
+
+def test_the_better_of_a_pair_is_named():
+    said = [read_pair(PAIR | {"interval": interval}).partition(":")[0] for interval in (
+        [0.1, 0.3], [-0.3, -0.1], [0.0, 0.3], [-0.3, 0.0])]
+    assert said == ["Fine-tuned is better", "Naive Bayes is better"] + ["Too close to call"] * 2
+
+
 def test_pairs_and_epochs_say_which_rows_they_are_about(page):
     captions = [attributes["aria-label"] for attributes in page.named("div") if "aria-label" in attributes]
     assert "Differences on the same 24 test reviews" in captions
@@ -613,10 +634,61 @@ def test_best_models_knows_ties_gaps_and_directions():
         Column("x", "", better="larger")
 
 
+def test_each_column_marks_its_own_best():
+    models = {"majority": {"accuracy": 0.5, "mae": 0.4}, "fine_tuned": {"accuracy": 0.6, "mae": 0.7}}
+    columns = (Column("accuracy", "Accuracy", better="high"), Column("mae", "MAE", better="low"))
+    html = models_table("Quality", {"models": models}, columns)
+    assert re.findall(r'<td class="best">(.*?)</td>', html) == ["0.400", "0.600"]
+
+
+def row_under_headings(html):
+    "Each row of a table as heading and figure."
+    heads = re.findall(r'<th scope="col">(.*?)</th>', html)
+    return [dict(zip(heads[1:], re.findall(r"<td.*?>(.*?)</td>", row), strict=True))
+            for row in re.findall(r"<tr><th scope=\"row\">.*?</tr>", html)]
+
+
+def test_each_column_of_the_epochs_has_its_figure():
+    epoch = {"epoch": 1, "train_loss": 1.5, "loss": 1.2, **{key: ENTRY[key] for key in (
+        "accuracy", "accuracy_interval", "within_one", "mae", "quadratic_weighted_kappa")}, "macro_f1": 0.45}
+    row, = row_under_headings(epochs_table("fine_tuned", [epoch]))
+    assert list(row.items()) == [
+        ("Training loss", "1.500"), ("Loss on scored rows", "1.200"), ("Accuracy", "0.510"),
+        ("95% interval", "0.410 to 0.610"), ("Within one star", "0.820"), ("Mean absolute error", "0.730"),
+        ("Quadratic weighted kappa", "0.640"), ("Macro F1", "0.450")]
+
+
+def test_each_column_of_the_slices_has_its_figure():
+    one = Slice("words", "up to 9", 50, 200, 0.5, (0.4, 0.6), 1.25, 0.75, 0.2, (0.1, 0.3), (0.02, 0.4), 20)
+    row, = re.findall(r'<tr><th scope="row">.*?</tr>', slices_table([one]))
+    assert re.findall(r"<td.*?>(.*?)</td>", row) == [
+        "50", "0.500", "0.400 to 0.600", "0.750", "1.25", "0.200", "0.100 to 0.300", "clearly better"]
+
+
+def test_each_column_of_the_costs_has_its_figure():
+    results = {"models": {"fine_tuned": ENTRY | {"parameters_trained": 7, "tokens_computed": 9}}}
+    row, = row_under_headings(models_table("Cost", results, COST))
+    assert row == {"Seconds to fit": "2.0", "Seconds to predict": "0.5", "Trained parameters": "7",
+                   "Computed tokens": "9"}
+
+
+def test_the_strip_runs_from_one_star_to_five():
+    strip = probability_strip(np.array([0.01, 0.04, 0.05, 0.2, 0.7]), label=0)
+    assert re.findall(r"<td.*?>(.*?)</td>", strip) == ["1.0%", "4.0%", "5.0%", "20.0%", "70.0%"]
+    assert re.findall(r'<th scope="col" class="(.*?)">', strip) == ["true", "", "", "", "predicted"]
+
+
 def test_describe_confusion_names_the_largest_mistake():
     matrix = np.diag([5, 5, 5, 5, 5])
     matrix[3, 4] = 4
     assert describe_confusion(matrix) == "25 of 29 right; most often 4 stars taken for 5 stars (4 reviews)."
+
+
+def test_the_picture_of_mistakes_has_true_stars_in_rows():
+    matrix = np.arange(25).reshape(5, 5)
+    svg = confusion_svg("fine_tuned", matrix)
+    shown = re.findall(r">(\d+)</text>", svg)
+    assert "".join(map(str, range(25))) in "".join(shown)  # row by row, as in the matrix
 
 
 def test_folded_text_cuts_at_a_word_and_keeps_all():
@@ -635,6 +707,14 @@ def test_plot_epochs_without_scores():
     ax = plot_epochs([{"epoch": 1, "train_loss": 1.0}, {"epoch": 2, "train_loss": 0.5}], Figure().subplots())
     assert [line.get_label() for line in ax.lines] == ["training rows"]
     assert plot_epochs([{"epoch": 1, "train_loss": 1.0}], Figure().subplots(), "accuracy").get_title().startswith("Acc")
+
+
+def test_intervals_belong_to_the_accuracy():
+    epochs = [{"epoch": 1, "train_loss": 1.5, "loss": 1.2, "accuracy": 0.5, "accuracy_interval": [0.4, 0.6]}]
+    drawn = {what: [line.get_ydata()[:].tolist() if hasattr(line.get_ydata(), "tolist") else list(line.get_ydata())
+                    for line in plot_epochs(epochs, Figure().subplots(), what).lines]
+             for what in ("loss", "accuracy")}
+    assert drawn == {"loss": [[1.5], [1.2]], "accuracy": [[0.5], [0.4, 0.6]]}
 
 
 def test_marked_words_have_enough_contrast():

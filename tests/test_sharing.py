@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import empty_report
+from conftest import ENTRY, PAIR, empty_report
 from hub_client import HubClient
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard import metadata_load
@@ -24,11 +24,15 @@ from yelp_tl.hub import HUB_REVIEWS
 from yelp_tl.pretrained import HUB_CHECKPOINTS
 from yelp_tl.sharing import (
     code_span,
+    difference_sentence,
     evaluation_results,
     files_to_share,
     find_token,
+    limits_part,
     model_card,
     push_run,
+    rows_lines,
+    settings_part,
     write_model_card,
 )
 
@@ -210,6 +214,29 @@ def test_without_validation_rows(results):
     results["config"]["test_each_epoch"] = True
     card = model_card(results)
     assert "Validation reviews: none" in card and "for reading only" in card and "| validation |" not in card
+
+
+def test_the_card_counts_each_side(results):
+    lines = rows_lines(results)
+    assert lines[0].startswith("Training reviews: the first 30 of the file `reviews.csv`")
+    assert "default_rng(42)" in lines[0]
+    assert lines[1:3] == ["Validation reviews: the next 10 of that order",
+                          "Test reviews: the next 20 of the same order"]
+
+
+def test_the_card_tells_the_share_within_one_star(results):
+    results["models"]["fine_tuned"] |= ENTRY
+    assert "On 20 test reviews, a share of 0.820 of them is right or one star off" in limits_part(results)
+
+
+def test_the_card_tells_who_leads(results):
+    told = difference_sentence(results | {"pairs": [PAIR]})
+    assert told.endswith("on the same 20 test reviews: 0.200 (95% interval 0.100 to 0.300).")
+
+
+def test_the_card_tells_seconds_to_fit_and_to_predict(results):
+    results["models"]["fine_tuned"] |= {"fit_seconds": 12.0, "predict_seconds": 3.0}
+    assert "12.0 to fit, 3.0 to predict the test reviews" in settings_part(results)
 
 
 def test_the_cards_own_lines_load_the_model(finished):

@@ -175,6 +175,11 @@ def test_marginals_at_another_level():
     assert mcnemar_from_marginals(1000, 500, 500)["significant_up_to"] is None
 
 
+def test_a_p_at_the_level_is_significant():
+    # 5 rows, all one way: the exact p is 2 / 2**5
+    assert mcnemar_from_marginals(100, 55, 50, level=0.0625)["significant_up_to"] == 5
+
+
 @pytest.mark.parametrize("counts", [(0, 0, 0), (10, 11, 5), (10, 5, -1), (1000, 0.588, -0.579)])
 def test_impossible_marginals_are_refused(counts):
     with pytest.raises(InputError, match="rows right"):
