@@ -327,10 +327,12 @@ def test_calibration_is_that_of_the_kept_probabilities(rows, tmp_path):
 
 def test_figures_after_the_temperature_are_after_it():
     rng = np.random.default_rng(3)
+
     def drawn(n, sharp):
         true = rng.dirichlet(np.ones(5), n)
         labels = (true.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1)
         return labels, true**sharp / (true**sharp).sum(axis=1, keepdims=True)
+
     (validation_labels, validation), (labels, test) = drawn(400, 3), drawn(300, 3)
     found = calibration_record(validation_labels, validation, labels, test)
     after = apply_temperature(test, fit_temperature(validation_labels, validation))
@@ -556,7 +558,7 @@ def test_plots_take_and_return_their_axes(curve, ladder):
 
 
 def made_up_results():
-    "Two recipes, two sizes, two seeds; no figure of a run is that of another."
+    "Two recipes, two sizes and two seeds, without a run."
     labels, cells = np.arange(50) % 5, []
     for recipe, share in (("naive_bayes", 0.2), ("fine_tuned", 0.6)):
         for size in (20, 80):
@@ -566,15 +568,15 @@ def made_up_results():
                 figures = score(labels, np.eye(5)[stars])
                 cells.append({"recipe": recipe, "n_train": size, "seed": seed, **figures, "fit_seconds": 60.0 * seed,
                               "predict_seconds": 6.0, "cpu_seconds": 600.0 * seed, "peak_memory_bytes": 2e9 * seed,
-                              "tokens_computed": 1000 * seed, "parameters_trained": 7,
-                              "predicted": digits(stars)})
+                              "tokens_computed": 1000 * seed, "parameters_trained": 7, "predicted": digits(stars)})
     place = {"machine": "m", "device": "cpu", "precision": "fp32", "threads": 1}
-    return {"command": "yelp_tl ladder", "settings": {"seeds": [1, 2], "model": "minilm"}, "environment": place,
-            "data": {"source": ["a.csv"], "simulated": False}, "labels": digits(labels),
+    return {"command": "yelp_tl ladder", "settings": {"seeds": [1, 2], "model": "minilm"}, "machine": "m",
+            "environment": place, "data": {"source": ["a.csv"], "simulated": False}, "labels": digits(labels),
             "what": {}, "cells": cells}
 
 
 def made_up_ladder():
+    "The same with the larger size alone."
     results = made_up_results()
     return results | {"cells": [cell for cell in results["cells"] if cell["n_train"] == 80]}
 
@@ -617,8 +619,7 @@ def test_bands_reach_from_end_to_end():
     results = made_up_results()
     axes = plot_curve(results, Figure().subplots())
     for name, band in zip(("naive_bayes", "fine_tuned"), axes.collections, strict=True):
-        ends = [two_way_interval(right_answers(results, name, size), seed=0)["interval"]
-                for size in (20, 80)]
+        ends = [two_way_interval(right_answers(results, name, size), seed=0)["interval"] for size in (20, 80)]
         seen = band.get_paths()[0].vertices
         assert sorted({round(y, 9) for _, y in seen}) == sorted({round(end, 9) for pair in ends for end in pair})
     assert [line.get_label() for line in axes.lines] == ["Naive Bayes", "fine-tuned"]
