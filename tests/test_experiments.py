@@ -557,6 +557,19 @@ def test_plots_take_and_return_their_axes(curve, ladder):
     assert {text.get_text() for text in other.texts} >= {"majority", "Naive Bayes", "fine-tuned"}
 
 
+def test_a_part_of_the_costs_is_drawn_with_the_front_of_all():
+    names = ("majority", "naive_bayes", "head_only", "fine_tuned", "lora")
+    rows = [{"recipe": name, "seeds": 2, "cpu_minutes": cost, "accuracy": right,
+             "accuracy_interval": [right - 0.02, right + 0.02]}
+            for name, cost, right in zip(names, (0.01, 0.1, 4, 9, 10), (0.2, 0.4, 0.3, 0.5, 0.45), strict=True)]
+    axes = plot_pareto(rows, Figure().subplots(), between=(2, 10))
+    assert {text.get_text() for text in axes.texts} == {"head only", "fine-tuned"}
+    assert [bar.lines[0].get_marker() for bar in axes.containers] == ["s", "o"]  # a cheaper one beats the head alone
+    assert 1 < axes.get_xlim()[0] < 4 and axes.get_xlim()[1] < 100  # the front goes on outside
+    (front,) = [artist for artist in axes.lines if len(artist.get_xdata()) == 3]
+    assert list(front.get_xdata()) == [0.01, 0.1, 9]
+
+
 def made_up_results():
     "Two recipes, two sizes and two seeds, without a run."
     labels, cells = np.arange(50) % 5, []

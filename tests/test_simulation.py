@@ -46,8 +46,8 @@ from yelp_tl.simulation import (
 )
 
 LEVELS = (-2, -1, 0, 1, 2)
-READABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=15)
-READABLE = st.tuples(READABLE, READABLE).map("a".join)
+LETTERS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=15)
+READABLE = st.tuples(LETTERS, LETTERS).map("a".join)
 FIRST_HUNDRED = {
     "train": "abd661c38a464616bf25e04db281b71201a548e37f3185dbdecd205c2c5fe9ab",
     "test": "4e35b6d98085a5d3e25bcf619aaccb1f3acd775695f1a44752257347a77f34b4",
