@@ -3,8 +3,10 @@ import csv
 import html
 import json
 import math
+import os
 import re
 import shutil
+import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -1020,3 +1022,32 @@ def test_another_configuration_is_another_network(experiment, tiny_folder, tmp_p
     (copy / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
     other = run_identity("compare", replace(experiment, model=str(copy)), {})
     assert one != other and one["command"] == other["command"]
+
+
+def test_a_second_one_waits_for_the_lock(tmp_path):
+    inside, left = threading.Event(), []
+
+    def first():
+        with comparison.lock_folder(tmp_path):
+            inside.set()
+            time.sleep(0.3)
+            left.append("first")
+
+    other = threading.Thread(target=first)
+    other.start()
+    inside.wait()
+    with comparison.lock_folder(tmp_path, seconds=30):
+        assert left == ["first"]
+    other.join()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="everybody may read there")
+def test_a_folder_that_cannot_be_read_is_not_empty(identity, tmp_path):
+    comparison.open_folder(tmp_path, identity)
+    tmp_path.chmod(0o300)
+    try:
+        with pytest.raises(InputError, match="expected a folder that can be read"):
+            comparison.open_folder(tmp_path, identity | {"command": "another"})
+    finally:
+        tmp_path.chmod(0o700)

@@ -1,5 +1,6 @@
 """The engine: what the plain Trainer gets wrong, seen here, and what ours does; crashes, full disks, two processes."""
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -34,6 +35,7 @@ from yelp_tl.finetuning import (
     fine_tune,
     join_processes,
     mean_loss,
+    names_in,
     newest_checkpoint,
     run_network,
     save_classifier,
@@ -313,10 +315,26 @@ def test_two_processes_write_into_one_folder(tmp_path):
 
 
 @pytest.mark.parametrize(("trouble", "advice"), [
-    (FULL, "Make room"), (RuntimeError("unexpected pos 1"), "Make room"), (PermissionError(13, "No"), "Mend that")])
+    (FULL, "Make room"), (RuntimeError("unexpected pos 1"), "Make room"), (PermissionError(13, "No"), "Put that right"),
+    (OSError(errno.EFBIG, "too large"), "Make room"), (OSError(errno.EINVAL, "No space left on device"), "Make room")])
 def test_what_to_do_fits_what_was_found(trouble, advice, tmp_path):
     with pytest.raises(SaveError, match=advice), write_whole(tmp_path / "file"):
         raise trouble
+
+
+def test_what_counts_as_standing_in_a_folder(tmp_path):
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "mine"):
+        (tmp_path / name).touch()
+    (tmp_path / ".part-mine").mkdir()
+    assert names_in(tmp_path) == {"mine"} and names_in(tmp_path / "none") == set()
+    with pytest.raises(OSError):  # what can't be looked into is not taken for empty
+        names_in(tmp_path / "mine")
+
+
+def test_an_earlier_folder_is_back_while_its_successor_is_written(tmp_path):
+    (tmp_path / ".part-model" / "model.earlier").mkdir(parents=True)
+    with write_whole(tmp_path / "model"):
+        assert (tmp_path / "model").is_dir()
 
 
 def test_a_network_never_replaces_other_files(tiny_checkpoint, tokenizer, tmp_path):
@@ -417,14 +435,13 @@ def test_resuming_with_other_settings_or_data(words, tmp_path, monkeypatch, caps
     assert cli.main([*words, "--seed", "7", "--out", str(out), "--force"]) == 0
 
 
-def test_a_finished_run_is_tidied_up(words, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("left", ["checkpoints", ".part-plots", "run.lock"])
+def test_a_finished_run_is_tidied_up(left, words, tmp_path, monkeypatch, capsys):
     "A process that was killed after results.json was written leaves its lock and its checkpoints."
     out = tmp_path / "run"
     assert cli.main([*words, "--out", str(out)]) == 0
     kept = {path.name for path in out.iterdir()}
-    for name in ("checkpoints", ".part-plots"):
-        (out / name).mkdir()
-    (out / "run.lock").touch()
+    (out / left).touch() if left == "run.lock" else (out / left).mkdir()
     assert cli.main([*words, "--out", str(out), "--resume"]) == 0
     assert {path.name for path in out.iterdir()} == kept
 

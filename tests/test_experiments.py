@@ -1,6 +1,7 @@
 """Curve and ladder: nested rows, no shared text, cells that are kept, and intervals that can be checked."""
 import json
 import shutil
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from filelock import FileLock
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from yelp_tl import experiments
+from yelp_tl import comparison, experiments
 from yelp_tl.calibration import (
     apply_temperature,
     calibration_error_by_chance,
@@ -486,7 +487,7 @@ def test_the_note_names_every_machine(curve, rows, tmp_path):
     assert take_up(tmp_path / "results.json", tmp_path / "cells") == 1  # an earlier result, before cells told it
     settings = CurveSettings(**rows, recipes=CLASSICAL, sizes=(20, 80), seeds=(1, 2, 3))
     note = curve_table(run_experiment(settings, tmp_path / "cells", progress=False))
-    assert f"(Another machine; {here['device']}, threads: {here['threads']}, networks in fp32)" in note
+    assert f"1 of {len(cells)} (Another machine; {here['device']}, threads: {here['threads']})" in note
     assert f"{len(cells) - 1} of {len(cells)} ({here['machine']}; " in note
     del cells[0]["environment"]  # where it was made is not known, least of all from the machine that draws the table
     assert f"1 of {len(cells)} (machine not recorded)" in machines_note(curve | {"cells": cells})
@@ -649,6 +650,7 @@ def test_a_result_is_written_and_another_one_is_not_overwritten(curve, rows, tmp
     assert b"<svg" in (folder / "plot.svg").read_bytes()
     check_folder_is_free(settings, folder)
     (tmp_path / "killed" / ".part-results.json").mkdir(parents=True)  # while it wrote its first file
+    (tmp_path / "killed" / "run.lock").touch()
     check_folder_is_free(settings, tmp_path / "killed")
     check_folder_is_free(settings, tmp_path / "new")
     for other in (replace(settings, seeds=(1,)), LadderSettings()):
@@ -770,7 +772,8 @@ def test_a_folder_that_cannot_be_made_is_told_first(words, rows, tmp_path, monke
 
 
 @pytest.mark.parametrize("change", [{"n_train": 20.5}, {"n_test": 99.0}, {"seeds": (True,)}, {"seeds": (1.5,)},
-                                    {"n_validation": True}, {"seeds": ()}, {"n_train": 4}, {"n_unlabelled": "10"}])
+                                    {"n_validation": True}, {"seeds": ()}, {"n_train": 4}, {"n_unlabelled": "10"},
+                                    {"seeds": 3}, {"seeds": (experiments.HIGHEST_SEED,)}])
 def test_what_is_no_number_of_rows_or_seed_is_refused(change):
     with pytest.raises(InputError, match=f"^{next(iter(change))}: expected"):
         LadderSettings(**change)
@@ -781,6 +784,7 @@ def test_what_is_no_number_of_rows_or_seed_is_refused(change):
     (["curve", "--sizes", "60", "20"], "growing numbers"), (["ladder", "--seeds", "1", "1"], "different numbers")])
 def test_bad_input_is_one_line_and_exit_code_two(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(experiments, "run_cells", lambda *_, **__: pytest.fail("the work began"))
     assert main(words) == 2
     error = capsys.readouterr().err.strip()
     assert message in error and "Traceback" not in error and not (tmp_path / "runs").exists()
@@ -802,3 +806,63 @@ def test_progress_counts_work_and_not_cells(rows, tmp_path, capsys):
     assert "curve 2/2: naive_bayes, 80 rows, seed 1" in shown and "left" in shown
     costs = {name: Cell(name, recipe, 1000, 1).cost for name, recipe in make_recipes().items()}
     assert costs["majority"] < costs["frozen_features"] < costs["head_only"] < costs["fine_tuned"] < costs["padded_512"]
+
+
+@pytest.fixture
+def small_curve(rows, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return ["curve", "--data", rows["data"], "--recipes", "naive_bayes", "--sizes", "20", "--seeds", "1",
+            "--n-validation", "30", "--n-test", "100", "--cells", "cells", "--out", "out"]
+
+
+def test_a_result_is_written_under_a_lock(small_curve, monkeypatch, capsys):
+    def watched(results, folder, write=experiments.write_experiment):
+        with pytest.raises(InputError, match="another run is at work"), comparison.lock_folder(folder):
+            pytest.fail("nobody kept it out")
+        return write(results, folder)
+
+    monkeypatch.setattr(experiments, "write_experiment", watched)
+    assert main(small_curve) == 0
+
+
+def test_more_that_came_while_it_waited_is_kept(small_curve, tmp_path, monkeypatch, capsys):
+    @contextmanager
+    def late(folder, lock=comparison.lock_folder, **more):
+        with lock(folder, **more):
+            (folder / "results.json").write_text('{"cells": [1, 2]}')
+            yield
+
+    monkeypatch.setattr(comparison, "lock_folder", late)
+    assert main(small_curve) == 2 and "at least 2, found 1" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == {"cells": [1, 2]}
+
+
+def test_half_of_the_probabilities_is_never_left(small_curve, tmp_path, monkeypatch, capsys):
+    def full(path, **_):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(experiments.np, "savez", full)
+    assert main(small_curve) == 1
+    assert not [path.name for path in (tmp_path / "cells").iterdir() if path.suffix != ".lock"]
+
+
+def test_a_network_that_changes_during_the_runs_spoils_no_cell(rows, tiny_folder, tmp_path, monkeypatch):
+    network = tmp_path / "network"
+    shutil.copytree(tiny_folder, network)
+
+    def changing(*given, run=experiments.run_recipe):
+        found = run(*given)
+        config = json.loads((network / "config.json").read_text())
+        (network / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
+        return found
+
+    monkeypatch.setattr(experiments, "run_recipe", changing)
+    settings = LadderSettings(**rows, model=str(network), n_train=16, seeds=(1,), recipes=("frozen_features",))
+    with pytest.raises(InputError, match="found that it has changed"):
+        run_experiment(settings, tmp_path / "cells", SMALL, progress=False)
+    assert not list((tmp_path / "cells").glob("*.json"))
+
+
+def test_a_list_of_recipes_makes_no_other_command():
+    assert experiment_command(CurveSettings(recipes=list(experiments.CURVE_RECIPES))) == "yelp_tl curve"

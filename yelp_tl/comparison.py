@@ -8,7 +8,7 @@ __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'LONGEST_EXPLAINED', 
            'source_title', 'source_revision', 'describe_data', 'ModelRun', 'tell', 'run_baseline',
            'run_frozen_features', 'run_fine_tuning', 'model_entry', 'ceiling_entry', 'all_pairs', 'all_entries',
            'describe_machine', 'describe_environment', 'models_of', 'is_folder', 'shown_settings', 'option_words',
-           'command_line', 'run_identity', 'default_folder', 'open_folder', 'check_can_be_made', 'write_json',
+           'command_line', 'run_identity', 'default_folder', 'usable', 'open_folder', 'check_can_be_made', 'write_json',
            'throw_away', 'lock_folder', 'keep_environment', 'write_predictions', 'table_cells', 'format_table',
            'warn_if_slow', 'run_models', 'rows_to_explain', 'explain_test_rows', 'finished_run', 'tidy', 'fill_folder',
            'join_training', 'compare', 'open_predictors', 'predict_with_run', 'predict_in_parts', 'explain_with_run',
@@ -483,6 +483,19 @@ def _read_marker(path: Path) -> dict | None:
     return found if isinstance(found, dict) and {"schema", "command", "config", "data"} <= set(found) else None
 
 # %% ../nbs/14_comparison.ipynb #01ae9a7e
+@contextmanager
+def usable(
+    folder: Path,  # of a result
+    how: Literal["read", "written"] = "written",  # what is done with it in the block
+) -> Iterator[None]:  # for with
+    "Turn what the system says against a folder into `InputError`."
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder that can be {how}, found: {error.strerror or error}. "
+                         "Give another --out.") from error
+
+
 def open_folder(
     folder: Path,  # made if it does not exist
     identity: dict,  # from run_identity
@@ -497,7 +510,8 @@ def open_folder(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: expected a folder for the run, found a file. Give another --out.")
     marker = folder / "run.json"
-    found = names_in(folder)
+    with usable(folder, "read"):
+        found = names_in(folder)
     if found - {"run.lock"}:
         earlier, foreign = _read_marker(marker), found - RUN_FILES
         if earlier is None or (force and foreign):
@@ -513,13 +527,10 @@ def open_folder(
         elif not resume:
             raise InputError(f"{folder} holds an unfinished run of the same experiment. Add --resume to go on with "
                              "it, or --force to start anew.")
-    try:
+    with usable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not marker.exists():
             write_json(marker, identity)
-    except OSError as error:
-        raise InputError(f"{folder}: expected a folder that can be written, found: {error.strerror or error}. "
-                         "Give another --out.") from error
     return None
 
 
@@ -529,12 +540,10 @@ def check_can_be_made(
     "Raise `InputError` if a folder can't be made or written to, and leave the disk as it was."
     missing = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(f"{folder}: expected a folder that can be written, found: {error.strerror or error}. "
-                         "Give another --out.") from error
+        with usable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder):
+                pass
     finally:
         for path in missing:
             with suppress(OSError):
@@ -574,21 +583,23 @@ def lock_folder(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: expected a folder for the run, found a file. Give another --out.")
     lock = FileLock(folder / "run.lock", timeout=seconds)
-    try:
+    with usable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise InputError(f"{folder}: another run is at work in this folder. Wait for its end, or give another "
-                         "--out.") from error
-    except OSError as error:
-        raise InputError(f"{folder}: expected a folder that can be written, found: {error.strerror}. "
-                         "Give another --out.") from error
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(f"{folder}: another run is at work in this folder. Wait for its end, or give another "
+                             "--out.") from error
     try:
         yield
     finally:
+        if os.name == "posix":  # while it is held: a process that waits sees that its file is gone
+            with suppress(OSError):
+                (folder / "run.lock").unlink()
         lock.release()
-        with suppress(OSError):
-            (folder / "run.lock").unlink()
+        if os.name != "posix":  # where a file that is open can't be removed
+            with suppress(OSError):
+                (folder / "run.lock").unlink()
 
 # %% ../nbs/14_comparison.ipynb #b2aa4e85
 def keep_environment(

@@ -18,7 +18,7 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -44,6 +44,7 @@ from yelp_tl.calibration import (
 from yelp_tl.comparison import (
     describe_environment,
     is_folder,
+    lock_folder,
     open_source,
     option_words,
     set_whole_numbers,
@@ -51,6 +52,7 @@ from yelp_tl.comparison import (
     source_revision,
     source_title,
     tell,
+    usable,
     whole_number,
     write_json,
 )
@@ -364,6 +366,9 @@ def run_cell(
         with lock:
             split = Split(train, pool.validation, pool.test, *[np.array([], dtype=int)] * 3)
             run = run_recipe(cell.recipe, checkpoint, split, cell.seed, progress, unlabelled)
+            if checkpoint and network_fingerprint(checkpoint.path) != network:
+                raise InputError(f"{checkpoint.name}: expected the network of before this run, found that it has "
+                                 "changed. The run was not kept. Run the same command again.")
             record = cell_record(cell, key, run, pool)
             if unlabelled is not None:
                 record["n_unlabelled"] = len(unlabelled)
@@ -389,10 +394,8 @@ def run_cells(
 
     Raises `InputError` if the folder can't be written, or if a cell can't be run.
     """
-    try:
+    with usable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: expected a folder that can be written, found: {error.strerror}.") from error
     records, total = [], sum(cell.cost for cell in cells)
     network = network_fingerprint(checkpoint.path) if checkpoint else ""
     layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} left"
@@ -450,7 +453,10 @@ def set_many_numbers(
     below: float = math.inf,  # all that make sense are smaller
 ) -> None:
     "Check and set a field of different whole numbers; `InputError` if one makes no sense."
-    numbers = tuple(whole_number(name, value, least, below) for value in getattr(settings, name))
+    found = getattr(settings, name)
+    if not isinstance(found, Iterable):
+        raise InputError(f"{name}: expected several whole numbers, found {found!r}")
+    numbers = tuple(whole_number(name, value, least, below) for value in found)
     if not numbers or len(set(numbers)) < len(numbers):
         raise InputError(f"{name}: expected different numbers, found {' '.join(map(str, numbers)) or 'none'}")
     object.__setattr__(settings, name, numbers)
@@ -615,16 +621,16 @@ def take_up(
     """
     try:
         earlier = json.loads(result.read_text(encoding="utf-8"))
-        fresh = {cell["key"]: {"environment": earlier["environment"]} | cell for cell in earlier["cells"]
-                 if not (folder / f"{cell['key']}.json").exists()}
+        cells = {cell["key"]: {"environment": earlier["environment"]} | cell for cell in earlier["cells"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{result.name}: expected results.json of yelp_tl curve or ladder, found "
                          f"{getattr(error, 'strerror', None) or 'something else'}.") from error
-    if not all(re.fullmatch("[0-9a-f]{16}", key) for key in fresh):  # a key becomes the name of a file
+    if not all(re.fullmatch("[0-9a-f]{16}", key) for key in cells):  # a key becomes the name of a file
         raise InputError(f"{result.name}: expected cells with keys of 16 hex digits, found others.")
-    folder.mkdir(parents=True, exist_ok=True)
-    for key, cell in fresh.items():
-        write_json(folder / f"{key}.json", cell)
+    with lock_folder(folder, seconds=60):  # another process may begin at the same moment
+        fresh = [key for key in cells if not (folder / f"{key}.json").exists()]
+        for key in fresh:
+            write_json(folder / f"{key}.json", cells[key])
     return len(fresh)
 
 # %% ../nbs/17_experiments.ipynb #46aa0908
@@ -715,7 +721,8 @@ def machines_note(
     for cell in results["cells"]:
         made = cell.get("environment")
         place = f"{made['machine']}; {made['device']}, threads: {made['threads']}" if made else "machine not recorded"
-        precisions.setdefault(place, []).append(made and made["precision"])
+        trained = cell.get("tokens_computed") is not None
+        precisions.setdefault(place, []).append(made["precision"] if made and trained else None)
     used = {place: " and ".join(sorted({one for one in found if one})) for place, found in precisions.items()}
     told = {place: f"{place}, networks in {formats}" if formats else place for place, formats in used.items()}
     if len(told) < 2:

@@ -502,10 +502,10 @@ def _explained(name: str) -> Iterator[None]:
     except (OSError, RuntimeError, SafetensorError) as error:
         full = "No space left on device" if "No space left" in str(error) else ""
         reason = getattr(error, "strerror", None) or full or f"{type(error).__name__}, often a full disk"
-        known = full or getattr(error, "errno", None) in (None, errno.ENOSPC, errno.EFBIG)
+        known = full or getattr(error, "errno", None) in (None, errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", 0))
         raise SaveError(f"{name} can't be written: {reason}. What was saved before is whole. "
-                        f"{'Make room' if known else 'Mend that'}, then run the same command again; with --resume, "
-                        "compare, finetune and baseline go on.") from error
+                        f"{'Make room' if known else 'Put that right'}, then run the same command again; with "
+                        "--resume, compare, finetune and baseline go on.") from error
 
 # %% ../nbs/09_finetuning.ipynb #b4c9a17d
 def _force_to_disk(path: Path) -> None:
@@ -594,9 +594,12 @@ def write_whole(
 def names_in(
     folder: Path,
 ) -> set[str]:  # nothing where there is no folder
-    "Names in a folder, without drafts of killed processes and without what file managers put there."
-    return {path.name for path in folder.glob("*") if not path.name.startswith(".part-")} - {
-        ".DS_Store", "Thumbs.db", "desktop.ini"}
+    """Names in a folder, without drafts of killed processes and without what file managers put there.
+
+    Raises `OSError` for a file, or a folder that can't be read.
+    """
+    found = os.listdir(folder) if os.path.lexists(folder) else []
+    return {name for name in found if not name.startswith(".part-")} - {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 # %% ../nbs/09_finetuning.ipynb #abf7739c
 def read_manifest(
