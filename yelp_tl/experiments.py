@@ -32,6 +32,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 from tqdm import tqdm
 
 from yelp_tl.calibration import (
@@ -822,6 +823,25 @@ def pareto_front(
     return front
 
 # %% ../nbs/17_experiments.ipynb #9672f599
+def _free_place(
+    sides: tuple[float, float],  # left ends of a name right and left of its point, in pixels
+    base: float,  # height of the point
+    size: tuple[float, float],  # width and height of the name
+    view: Bbox,  # of the axes
+    taken: list[tuple[float, float, float, float]],  # boxes: left, right, bottom, top
+    step: float,
+) -> tuple[float, float]:  # left end and bottom
+    "Beside the point, then a bit lower, a bit higher, lower still; where all is taken, beside the point."
+    for number in range(int(2 * view.height)):
+        low = base + (number + 1) // 2 * (step if number % 2 == 0 else -step)
+        for left in sides:
+            inside = view.x0 <= left <= view.x1 - size[0] and view.y0 <= low <= view.y1 - size[1]
+            if inside and not any(left < right and begin < left + size[0] and low < top and bottom < low + size[1]
+                                  for begin, right, bottom, top in taken):
+                return left, low
+    return sides[0], base
+
+
 def write_names(
     axes: Axes,  # with its scales set
     points: dict[str, tuple[float, float]],  # name -> place in the units of the axes
@@ -839,15 +859,9 @@ def write_names(
     for name, place in sorted(points.items(), key=lambda item: item[1][1], reverse=True):
         x, y = axes.transData.transform(place)
         width, height = 0.58 * size * len(name) * point, 1.25 * size * point
-        left = x - width - 5 * point if x + 5 * point + width > axes.bbox.x1 else x + 5 * point
-        right, base = left + width, y + 3 * point
-        for number in range(int(2 * axes.bbox.height)):  # there, then a bit lower, a bit higher, lower still
-            low = base + (number + 1) // 2 * (point if number % 2 == 0 else -point)
-            free = axes.bbox.y0 <= low <= axes.bbox.y1 - height
-            if free and not any(left < other and begin < right and low < top and bottom < low + height
-                                for begin, other, bottom, top in taken):
-                break
-        taken.append((left, right, low, low + height))
+        base = y + 3 * point
+        left, low = _free_place((x + 5 * point, x - width - 5 * point), base, (width, height), axes.bbox, taken, point)
+        taken.append((left, left + width, low, low + height))
         line = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.6} if abs(low - base) > height else None
         axes.annotate(name, place, ((left - x) / point, (low - y) / point), textcoords="offset points", fontsize=size,
                       arrowprops=line)
