@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import empty_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -375,7 +376,7 @@ def run_folder(tmp_path_factory):
     "A finished run of Naive Bayes."
     folder = tmp_path_factory.mktemp("place") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison, "write_report", lambda *_: None)
+        patch.setattr(comparison, "write_report", empty_report)
         experiment = comparison.Experiment(n_train=60, n_validation=0, n_test=20, models=("naive_bayes",))
         comparison.compare(experiment, folder, progress=False)
     return folder
