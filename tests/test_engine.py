@@ -337,6 +337,15 @@ def test_an_earlier_folder_is_back_while_its_successor_is_written(tmp_path):
         assert (tmp_path / "model").is_dir()
 
 
+def test_the_working_folder_can_be_written_by_its_short_name(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with write_whole(Path()) as draft:
+        draft.mkdir()
+        (draft / "file").write_text("new")
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["here", "here/file"]
+
+
 def test_a_network_never_replaces_other_files(tiny_checkpoint, tokenizer, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")

@@ -446,6 +446,12 @@ def test_the_command_makes_the_same_settings(rows, files):
 # figures
 
 
+def test_lists_and_a_single_name_make_the_same_settings_as_a_tuple():
+    settings = LadderSettings(recipes=["naive_bayes"], seeds=[1, 2])
+    assert settings == LadderSettings(recipes="naive_bayes", seeds=(1, 2)) and settings.recipes == ("naive_bayes",)
+    assert experiment_command(settings) == experiment_command(LadderSettings(recipes=("naive_bayes",), seeds=(1, 2)))
+
+
 def test_right_answers_come_in_the_order_of_the_seeds(curve):
     shuffled = curve | {"cells": curve["cells"][::-1]}
     right = right_answers(curve, "naive_bayes", 80)
@@ -759,6 +765,15 @@ def test_a_run_with_a_model_is_never_written_over(rows, tmp_path, capsys):
     assert main(["curve", "--data", rows["data"], "--out", str(tmp_path), "--force"]) == 2
     assert "found a run with a model" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_folder_of_cells_that_cannot_be_made_is_told_by_its_option(rows, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    words = ["ladder", "--data", rows["data"], "--recipes", "majority", "--n-train", "16", "--n-validation", "30",
+             "--n-test", "100", "--out", str(tmp_path / "new")]
+    assert main([*words, "--cells", str(tmp_path / "file")]) == 2
+    assert "Give another --cells." in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine" and not (tmp_path / "new" / "results.json").exists()
 
 
 @pytest.mark.parametrize("words", [["curve"], ["ladder"], ["pretrain", "--epochs", "1"]])

@@ -29,6 +29,7 @@ from yelp_tl.pretrained import (
     find_checkpoint,
     load_tokenizer,
     make_tiny_checkpoint,
+    network_fingerprint,
     parameter_counts,
     parse_hub_name,
     verify_files,
@@ -208,6 +209,14 @@ def test_a_folder_named_minilm_does_not_stand_in_for_minilm(tmp_path, tiny_folde
     monkeypatch.chdir(tmp_path)
     assert find_checkpoint("minilm").bundled
     assert not find_checkpoint("./minilm").bundled
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_every_file_of_a_network_is_in_its_fingerprint(name, variant, tiny_folder):
+    other = variant({"._config.json": b"of a file manager"})
+    assert network_fingerprint(other) == network_fingerprint(tiny_folder)
+    (other / name).write_bytes((other / name).read_bytes() + b" ")
+    assert network_fingerprint(other) != network_fingerprint(tiny_folder)
 
 
 def test_checkpoint_cannot_be_changed(tiny_checkpoint):

@@ -426,12 +426,12 @@ def option_words(
     words = []
     for one in fields(settings):
         value, option = shown.get(one.name, one.default), one.name.replace("_", "-")
-        if (tuple(value) if isinstance(value, list) else value) == one.default:
+        if value == one.default:
             continue
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         else:
-            words += [f"--{option}", *map(str, value if isinstance(value, tuple | list) else (value,))]
+            words += [f"--{option}", *map(str, value if isinstance(value, tuple) else (value,))]
     return words
 
 
@@ -487,13 +487,14 @@ def _read_marker(path: Path) -> dict | None:
 def usable(
     folder: Path,  # of a result
     how: Literal["read", "written"] = "written",  # what is done with it in the block
+    option: str = "--out",  # which option names it
 ) -> Iterator[None]:  # for with
     "Turn what the system says against a folder into `InputError`."
     try:
         yield
     except OSError as error:
         raise InputError(f"{folder}: expected a folder that can be {how}, found: {error.strerror or error}. "
-                         "Give another --out.") from error
+                         f"Give another {option}.") from error
 
 
 def open_folder(

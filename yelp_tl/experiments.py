@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CURVE_RECIPES', 'HIGHEST_SEED', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_texts', 'open_pool', 'fill_pool',
            'balanced_order', 'draw_training_rows', 'draw_unlabelled_rows', 'Cell', 'cell_key', 'digits', 'from_digits',
-           'cell_record', 'calibration_record', 'run_cell', 'run_cells', 'CurveSettings', 'check_recipes',
+           'cell_record', 'calibration_record', 'run_cell', 'run_cells', 'CurveSettings', 'set_recipes',
            'set_many_numbers', 'enough_epochs', 'unlabelled_rows', 'curve_cells', 'LadderSettings', 'ladder_cells',
            'experiment_name', 'experiment_command', 'revisions', 'check_cells', 'run_experiment', 'take_up',
            'describe_rows', 'finished_seeds', 'right_answers', 'recipe_title', 'plot_curve', 'machines_note',
@@ -395,7 +395,7 @@ def run_cells(
 
     Raises `InputError` if the folder can't be written, or if a cell can't be run.
     """
-    with usable(folder):
+    with usable(folder, option="--cells"):
         folder.mkdir(parents=True, exist_ok=True)
     records, total = [], sum(cell.cost for cell in cells)
     network = network_fingerprint(checkpoint.path) if checkpoint else ""
@@ -425,7 +425,7 @@ class CurveSettings(RowSettings):
     def __post_init__(self):
         "Check every value."
         super().__post_init__()
-        check_recipes(self.recipes)
+        set_recipes(self)
         set_many_numbers(self, "seeds", 0, HIGHEST_SEED)
         set_many_numbers(self, "sizes", 5)
         if list(self.sizes) != sorted(self.sizes):
@@ -436,15 +436,17 @@ class CurveSettings(RowSettings):
 HIGHEST_SEED = 2**32 - 1000 * (AVERAGED + 1)  # recipes with several networks count on from a seed
 
 
-def check_recipes(
-    recipes: tuple[str, ...],  # names
+def set_recipes(
+    settings: RowSettings,  # while it is made
 ) -> None:
-    "Raise `InputError` for an unknown recipe, or for one that stands there twice."
+    "Check and set the names of recipes; `InputError` for an unknown one, or one that stands there twice."
+    recipes = (settings.recipes,) if isinstance(settings.recipes, str) else tuple(settings.recipes)
     unknown = [name for name in recipes if name not in RECIPE_NAMES]
     if unknown or not recipes:
         raise InputError(f"recipes: expected some of {', '.join(RECIPE_NAMES)}, found {', '.join(unknown) or 'none'}")
     if len(set(recipes)) < len(recipes):
         raise InputError(f"recipes: expected each once, found {' '.join(recipes)}")
+    object.__setattr__(settings, "recipes", recipes)
 
 
 def set_many_numbers(
@@ -508,7 +510,7 @@ class LadderSettings(RowSettings):
     def __post_init__(self):
         "Check every value."
         super().__post_init__()
-        check_recipes(self.recipes)
+        set_recipes(self)
         set_many_numbers(self, "seeds", 0, HIGHEST_SEED)
         set_whole_numbers(self, {"n_train": 5})
 

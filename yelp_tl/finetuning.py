@@ -578,6 +578,7 @@ def write_whole(
     Raises `SaveError` if it can't be written, and `InputError` if a folder stands where a file shall, or a file where
     a folder shall; then the draft is removed, and what was there before is untouched.
     """
+    path = Path(os.path.abspath(path))  # "." has no name
     draft = path.with_name(f".part-{path.name}") / path.name
     with _explained(path.name):
         _take_away(draft, path)  # of a process that was killed

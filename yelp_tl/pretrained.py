@@ -105,7 +105,8 @@ def network_fingerprint(
     folder: str | Path,  # of a checkpoint
 ) -> str:  # hex digits
     "Fingerprint of a network's weights, configuration and tokenizer."
-    files = sorted(path for path in Path(folder).iterdir() if path.suffix in (".json", ".safetensors"))
+    files = sorted(path for path in Path(folder).iterdir() if path.suffix in (".json", ".safetensors")
+                   and not path.name.startswith("."))  # file managers leave some
     return sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
 
 
