@@ -88,6 +88,9 @@ def test_only_selected_rows_are_made(monkeypatch):
     source = SimulatedReviews("train")
     source.select(np.array([5, 19_999]))
     assert made == [5, 19_999] and len(source) == 20_000 and len(SimulatedReviews("test")) == 5_000
+    again = source.select([19_999, 7, 5, 7])
+    assert made == [5, 19_999, 7]  # each once
+    assert again["text"][:] == [real("train", row).text for row in (19_999, 7, 5, 7)]
 
 
 def test_no_two_of_many_rows_are_alike(reviews):

@@ -501,7 +501,6 @@ def memory_watched(
         while not done.wait(every):
             most[0] = max(most[0], process.memory_info().rss)
 
-    gc.collect()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     most[0] = process.memory_info().rss
@@ -538,6 +537,8 @@ def run_recipe(
     further reviews.
     """
     both, losses = replace(split, test=concatenate_datasets([split.validation, split.test])), []
+    if checkpoint is not None:
+        gc.collect()  # networks of earlier runs would count in the memory
     with memory_watched() as peak:
         started = time.process_time()
         if recipe.kind == "network":

@@ -547,7 +547,7 @@ def simulate_review(
 
 # %% ../nbs/01_simulation.ipynb #5d7b6d88
 class SimulatedReviews:
-    "Simulated reviews as a source of rows; those that are selected are made, the others are not."
+    "Simulated reviews as a source of rows; one that is selected is made once, the others are not."
 
     def __init__(
         self,
@@ -555,6 +555,7 @@ class SimulatedReviews:
     ):
         _check_split(split)
         self.split, self.info = split, DatasetInfo(dataset_name=f"simulated {split} reviews")
+        self._made = {}  # row -> text and label; a learning curve asks for the same rows again and again
 
     def __len__(self) -> int:
         return SAMPLE_ROWS[self.split]
@@ -566,8 +567,11 @@ class SimulatedReviews:
         "Make some rows."
         rows = [int(row) for row in rows]
         bar = tqdm(rows, desc=f"simulating {self.split} reviews", unit="row", disable=len(rows) < 3000, leave=False)
-        made = [simulate_review(self.split, row) for row in bar]
-        return reviews_from_lists([review.text for review in made], [review.label for review in made])
+        for row in bar:
+            if row not in self._made:
+                review = simulate_review(self.split, row)
+                self._made[row] = review.text, review.label
+        return reviews_from_lists([self._made[row][0] for row in rows], [self._made[row][1] for row in rows])
 
 # %% ../nbs/01_simulation.ipynb #17bd3072
 def sample_reviews(
