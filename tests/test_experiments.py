@@ -1,4 +1,5 @@
 """Curve and ladder: nested rows, no shared text, cells that are kept, and intervals that can be checked."""
+import errno
 import json
 import shutil
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ from yelp_tl.experiments import (
     write_experiment,
     write_names,
 )
-from yelp_tl.finetuning import TrainingSettings
+from yelp_tl.finetuning import SaveError, TrainingSettings
 from yelp_tl.recipes import Recipe, RecipeRun, make_recipes
 from yelp_tl.significance import two_way_interval
 from yelp_tl.simulation import write_simulated
@@ -672,6 +673,24 @@ def test_a_result_is_written_and_another_one_is_not_overwritten(curve, rows, tmp
     plot = (folder / "plot.svg").read_bytes()
     write_experiment(curve, folder)
     assert (folder / "plot.svg").read_bytes() == plot
+
+
+def test_the_table_and_the_plot_appear_whole_or_not_at_all(curve, tmp_path, monkeypatch):
+    write_experiment(curve, tmp_path)
+    before = (tmp_path / "plot.svg").read_bytes()
+
+    def full_disk(figure, path, **_):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full_disk)
+    with pytest.raises(SaveError, match="plot.svg can't be written"):
+        write_experiment(curve, tmp_path)
+    assert (tmp_path / "plot.svg").read_bytes() == before and not list(tmp_path.glob(".part-*"))
+    (tmp_path / "table.md").unlink()
+    (tmp_path / "table.md").mkdir()
+    with pytest.raises(InputError, match="table.md: expected a file to replace, found a folder"):
+        write_experiment(curve, tmp_path)
 
 
 def test_another_file_of_the_same_name_is_another_experiment(curve, rows, files, tmp_path):

@@ -958,12 +958,13 @@ def write_experiment(
     table = curve_table(results) if curve else ladder_table(results)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "results.json", results)
-    (folder / "table.md").write_text(table + "\n", encoding="utf-8")
+    with write_whole(folder / "table.md") as draft:
+        draft.write_text(table + "\n", encoding="utf-8")
     figure = Figure(figsize=(8, 5), layout="constrained")
     if curve:
         plot_curve(results, figure.subplots())
     else:
         plot_pareto(ladder_rows(results), figure.subplots())
-    with rc_context({"svg.hashsalt": "yelp_tl"}):  # the same figures, the same file
-        figure.savefig(folder / "plot.svg", metadata={"Date": None})
+    with write_whole(folder / "plot.svg") as draft, rc_context({"svg.hashsalt": "yelp_tl"}):  # same figures, same file
+        figure.savefig(draft, metadata={"Date": None})
     return table
