@@ -19,9 +19,9 @@ from yelp_tl.bench import (
     BenchSettings,
     Counter,
     bench_command,
+    bench_recipes,
     bench_table,
     layer_widths,
-    make_recipes,
     matmul_rate,
     needed_operations,
     prepare,
@@ -113,7 +113,7 @@ def test_tokens_fall_along_the_ladder(results):
 
 
 def test_only_the_recipes_that_keep_memory_ask_for_it(watched):
-    wanting = [name for name, recipe in make_recipes().items() if recipe.settings.keep_memory]
+    wanting = [name for name, recipe in bench_recipes().items() if recipe.settings.keep_memory]
     assert wanting == ["memory", "unread", "bf16", "wide_attention", "ours"]
     told = watched[2]
     trainings = 2 * len(wanting) + 2  # the run that is thrown away, and the profile of the last recipe
@@ -144,7 +144,7 @@ def test_random_states_come_back_after_an_error():
 
 
 def test_the_ladder_changes_one_thing_a_rung():
-    recipes = make_recipes(16, 128)
+    recipes = bench_recipes(16, 128)
     changed = {}
     names = ["lecture", "grouped", "attention", "optimizer", "memory", "unread", "bf16", "wide_attention"]
     for one, other in zip(names, names[1:], strict=False):
@@ -165,13 +165,13 @@ def test_the_plain_trainer_is_hugging_faces_own(settings, tiny_checkpoint, resul
     split = draw_rows(Experiment(model=settings.model, n_train=12, n_validation=0, n_test=9))
     opened = open_bench(settings, split, tmp_path)
     assert isinstance(opened, Bench)
-    plain, _ = prepare(make_recipes(4, 64)["plain_trainer"], opened, opened.train)
-    ours, _ = prepare(make_recipes(4, 64)["ours"], opened, opened.train)
+    plain, _ = prepare(bench_recipes(4, 64)["plain_trainer"], opened, opened.train)
+    ours, _ = prepare(bench_recipes(4, 64)["ours"], opened, opened.train)
     assert type(plain) is Trainer and type(ours) is ReviewTrainer
     assert not plain.args.bf16 and plain.args.train_sampling_strategy == "random"
     assert plain.model.config.attention_probs_dropout_prob == 0.1
     assert list(tmp_path.iterdir()) == []
-    listed = profile_recipe(make_recipes(4, 64)["ours"], opened, steps=1, most=5)
+    listed = profile_recipe(bench_recipes(4, 64)["ours"], opened, steps=1, most=5)
     assert len(listed) == 5 and [each["share"] for each in listed] == sorted((e["share"] for e in listed), reverse=True)
     assert 0 < sum(each["share"] for each in listed) <= 1
 
@@ -242,7 +242,7 @@ def test_table_has_ratios_and_no_bare_seconds(results):
 
 @pytest.mark.parametrize(("name", "value"), [
     ("repetitions", 0), ("steps", 0), ("scored", 0), ("batch_size", 0), ("seed", -1), ("recipes", ("turbo",)),
-    ("recipes", ()), ("max_length", 3),
+    ("recipes", ()), ("recipes", ("ours", "ours")), ("max_length", 3),
 ])
 def test_bad_settings_are_refused(name, value):
     with pytest.raises(InputError, match=f"^{name}: expected"):
@@ -254,6 +254,7 @@ def test_the_command_repeats_the_bench(tmp_path):
     settings = BenchSettings(data=str(tmp_path / "mine.csv"), recipes=("lecture", "ours"), steps=3, profile=False)
     assert bench_command(settings) == "yelp_tl bench --data mine.csv --recipes lecture ours --steps 3 --no-profile"
     assert bench_command(BenchSettings()) == "yelp_tl bench"
+    assert bench_command(BenchSettings(recipes=["lecture", "ours"])) == "yelp_tl bench --recipes lecture ours"
 
 
 def test_bench_from_the_command_line(settings, tmp_path, monkeypatch, capsys):

@@ -472,6 +472,15 @@ def test_same_seed_same_figures(experiment, finished, tmp_path):
     assert pq.read_table(folder / "predictions.parquet").equals(pq.read_table(finished[1] / "predictions.parquet"))
 
 
+@pytest.mark.parametrize(("models", "found"), [
+    ((), "found none"), (("bayes",), "found bayes"), ("bayes", "found bayes"),
+    (("majority", "majority"), "expected each once")])
+def test_models_are_different_known_names(models, found):
+    with pytest.raises(InputError, match=f"^models: .*{found}"):
+        Experiment(models=models)
+    assert Experiment(models=["majority"]) == Experiment(models="majority") == Experiment(models=("majority",))
+
+
 def test_another_seed_other_rows(experiment, finished, tmp_path):
     other, folder = compare(replace(experiment, seed=43, models=BASELINES), tmp_path / "other", progress=False)
     assert other["data"]["rows_sha256"] != finished[0]["data"]["rows_sha256"]

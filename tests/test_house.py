@@ -452,6 +452,17 @@ def test_module_imports_only_from_lower_numbers(module):
             assert not any(alias.name.startswith("yelp_tl.") for alias in node.names), "import names, not modules"
 
 
+def test_a_public_name_stands_in_one_module():
+    """Two functions of one name are told apart by nobody who reads a page or an import."""
+    homes = {}
+    for module in MODULES:
+        for node in ast.parse(module.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module.stem)
+    assert len(homes) > 200
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+
 @each_module
 def test_no_function_is_above_forty_lines(module):
     long = {node.name: node.end_lineno - node.lineno + 1 for _, node in functions(module)}

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'LONGEST_EXPLAINED', 'PART_ROWS', 'PART_LETTERS', 'whole_number',
-           'set_whole_numbers', 'Experiment', 'draw_rows', 'unescape_reviews', 'open_source', 'testing_source',
-           'source_title', 'source_revision', 'describe_data', 'ModelRun', 'tell', 'run_baseline',
+           'set_whole_numbers', 'set_names', 'Experiment', 'draw_rows', 'unescape_reviews', 'open_source',
+           'testing_source', 'source_title', 'source_revision', 'describe_data', 'ModelRun', 'tell', 'run_baseline',
            'run_frozen_features', 'run_fine_tuning', 'model_entry', 'ceiling_entry', 'all_pairs', 'all_entries',
            'describe_machine', 'describe_environment', 'models_of', 'is_folder', 'shown_settings', 'option_words',
            'command_line', 'run_identity', 'default_folder', 'usable', 'open_folder', 'check_can_be_made', 'write_json',
@@ -24,7 +24,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -118,6 +118,21 @@ def set_whole_numbers(
         object.__setattr__(settings, name, value)
 
 
+def set_names(
+    settings: object,  # a frozen dataclass, while it is made
+    name: str,  # of a field that holds several names
+    known: Sequence[str],  # what may be chosen
+) -> None:
+    "Check and set a field of different names; `InputError` for one that is unknown, or that stands there twice."
+    found = getattr(settings, name)
+    names = (found,) if isinstance(found, str) else tuple(found)
+    unknown = [one for one in names if one not in known]
+    if unknown or not names:
+        raise InputError(f"{name}: expected some of {', '.join(known)}, found {', '.join(map(str, unknown)) or 'none'}")
+    if len(set(names)) < len(names):
+        raise InputError(f"{name}: expected each once, found {' '.join(names)}")
+    object.__setattr__(settings, name, names)
+
 # %% ../nbs/14_comparison.ipynb #b94e2923
 @dataclass(frozen=True)
 class Experiment:
@@ -141,9 +156,7 @@ class Experiment:
         set_whole_numbers(self, {"n_train": 2, "n_validation": 0, "n_test": 1, "seed": 0})
         if self.shared_texts not in ("refuse", "count"):
             raise InputError(f"shared_texts: expected refuse or count, found {self.shared_texts!r}")
-        unknown = [name for name in self.models if name not in MODEL_NAMES]
-        if unknown or not self.models:
-            raise InputError(f"models: expected some of {', '.join(MODEL_NAMES)}, found {', '.join(unknown) or 'none'}")
+        set_names(self, "models", MODEL_NAMES)
 
     @classmethod
     def lecture(

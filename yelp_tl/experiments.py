@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['CURVE_RECIPES', 'HIGHEST_SEED', 'RECIPE_TITLES', 'RowSettings', 'Pool', 'without_texts', 'open_pool', 'fill_pool',
            'balanced_order', 'draw_training_rows', 'draw_unlabelled_rows', 'Cell', 'cell_key', 'digits', 'from_digits',
-           'cell_record', 'calibration_record', 'run_cell', 'run_cells', 'CurveSettings', 'set_recipes',
-           'set_many_numbers', 'enough_epochs', 'unlabelled_rows', 'curve_cells', 'LadderSettings', 'ladder_cells',
-           'experiment_name', 'experiment_command', 'revisions', 'check_cells', 'run_experiment', 'take_up',
-           'describe_rows', 'finished_seeds', 'right_answers', 'recipe_title', 'plot_curve', 'machines_note',
-           'rows_note', 'band_text', 'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'write_names',
-           'plot_pareto', 'experiment_folder', 'check_folder_is_free', 'check_no_run_is_lost', 'write_experiment']
+           'cell_record', 'calibration_record', 'run_cell', 'run_cells', 'CurveSettings', 'set_many_numbers',
+           'enough_epochs', 'unlabelled_rows', 'curve_cells', 'LadderSettings', 'ladder_cells', 'experiment_name',
+           'experiment_command', 'revisions', 'check_cells', 'run_experiment', 'take_up', 'describe_rows',
+           'finished_seeds', 'right_answers', 'recipe_title', 'plot_curve', 'machines_note', 'rows_note', 'band_text',
+           'curve_table', 'ladder_rows', 'ladder_table', 'pareto_front', 'write_names', 'plot_pareto',
+           'experiment_folder', 'check_folder_is_free', 'check_no_run_is_lost', 'write_experiment']
 
 # %% ../nbs/17_experiments.ipynb #6ebc0e26
 import json
@@ -48,6 +48,7 @@ from yelp_tl.comparison import (
     lock_folder,
     open_source,
     option_words,
+    set_names,
     set_whole_numbers,
     shown_settings,
     source_revision,
@@ -425,7 +426,7 @@ class CurveSettings(RowSettings):
     def __post_init__(self):
         "Check every value."
         super().__post_init__()
-        set_recipes(self)
+        set_names(self, "recipes", RECIPE_NAMES)
         set_many_numbers(self, "seeds", 0, HIGHEST_SEED)
         set_many_numbers(self, "sizes", 5)
         if list(self.sizes) != sorted(self.sizes):
@@ -434,19 +435,6 @@ class CurveSettings(RowSettings):
 
 
 HIGHEST_SEED = 2**32 - 1000 * (AVERAGED + 1)  # recipes with several networks count on from a seed
-
-
-def set_recipes(
-    settings: RowSettings,  # while it is made
-) -> None:
-    "Check and set the names of recipes; `InputError` for an unknown one, or one that stands there twice."
-    recipes = (settings.recipes,) if isinstance(settings.recipes, str) else tuple(settings.recipes)
-    unknown = [name for name in recipes if name not in RECIPE_NAMES]
-    if unknown or not recipes:
-        raise InputError(f"recipes: expected some of {', '.join(RECIPE_NAMES)}, found {', '.join(unknown) or 'none'}")
-    if len(set(recipes)) < len(recipes):
-        raise InputError(f"recipes: expected each once, found {' '.join(recipes)}")
-    object.__setattr__(settings, "recipes", recipes)
 
 
 def set_many_numbers(
@@ -510,7 +498,7 @@ class LadderSettings(RowSettings):
     def __post_init__(self):
         "Check every value."
         super().__post_init__()
-        set_recipes(self)
+        set_names(self, "recipes", RECIPE_NAMES)
         set_many_numbers(self, "seeds", 0, HIGHEST_SEED)
         set_whole_numbers(self, {"n_train": 5})
 
