@@ -18,6 +18,7 @@ import pytest
 import torch
 from conftest import ENTRY, empty_report
 from safetensors.numpy import load_file, save_file
+from scipy.stats import t as student
 from sklearn import metrics
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
@@ -954,9 +955,11 @@ def test_summary_table_shows_means_over_seeds(two_seeds):
         entries = [results["models"][name] for results, _ in two_seeds]
         for seed, entry in zip((42, 43), entries, strict=True):
             assert row[head.index(f"accuracy, seed {seed}")].startswith(f"{entry['accuracy']:.3f} [")
-        for column, key in (("mean of the seeds", "accuracy"), ("within one star", "within_one"), ("MAE", "mae"),
-                            ("kappa", "quadratic_weighted_kappa")):
+        for column, key in (("within one star", "within_one"), ("MAE", "mae"), ("kappa", "quadratic_weighted_kappa")):
             assert row[head.index(column)] == f"{np.mean([entry[key] for entry in entries]):.3f}"
+        reached = [entry["accuracy"] for entry in entries]
+        low, high = student.interval(0.95, 1, np.mean(reached), np.std(reached, ddof=1) / 2**0.5)
+        assert row[head.index("mean of the seeds")] == f"{np.mean(reached):.3f} [{low:.3f}, {high:.3f}]"
 
 
 def test_results_section_names_rows_seeds_and_machine(experiment, finished, tmp_path):
@@ -964,15 +967,16 @@ def test_results_section_names_rows_seeds_and_machine(experiment, finished, tmp_
     page = results_section(collected)
     pair = next(pair for pair in finished[0]["pairs"] if (pair["a"], pair["b"]) == ("fine_tuned", "naive_bayes"))
     for part in ("reviews.csv", "30 training", "10 validation", "20 test", "seed 42", collected["machine"], "A note.",
-                 summary_table(collected["cells"]), f"mean {pair['accuracy_difference']:.3f}"):
+                 summary_table(collected["cells"]), f": {pair['accuracy_difference']:.3f} ["):
         assert part in page
+    assert "mean" not in page  # of one seed
 
 
 def test_a_difference_is_told_with_its_interval_in_order():
     pairs = [{"a": "fine_tuned", "b": "naive_bayes", "accuracy_difference": d, "interval": [d - 0.05, d + 0.07]}
              for d in (0.1, 0.2)]
     assert difference_line([*pairs, {**pairs[0], "a": "majority"}]).endswith(
-        ": 0.100 [0.050, 0.170], 0.200 [0.150, 0.270]; mean 0.150.")
+        ": 0.100 [0.050, 0.170], 0.200 [0.150, 0.270]; mean 0.150 [-0.485, 0.785].")  # 12.706 * 0.05
 
 
 def test_settings_have_their_own_heading():

@@ -12,8 +12,8 @@ __all__ = ['MODEL_NAMES', 'COSTS', 'RUN_FILES', 'COLUMNS', 'LONGEST_EXPLAINED', 
            'throw_away', 'lock_folder', 'keep_environment', 'write_predictions', 'table_cells', 'format_table',
            'warn_if_slow', 'run_models', 'rows_to_explain', 'explain_test_rows', 'finished_run', 'tidy', 'fill_folder',
            'join_training', 'compare', 'open_predictors', 'predict_with_run', 'predict_in_parts', 'explain_with_run',
-           'predict_to_file', 'score_run', 'recipe_name', 'collect_runs', 'summary_table', 'difference_line',
-           'results_section']
+           'predict_to_file', 'score_run', 'recipe_name', 'collect_runs', 'mean_over_seeds', 'summary_table',
+           'difference_line', 'results_section']
 
 # %% ../nbs/14_comparison.ipynb #90c37091
 import json
@@ -89,6 +89,7 @@ from .hub import HUB_REVIEWS
 from .pretrained import HUB_CHECKPOINTS, Checkpoint, find_checkpoint, load_tokenizer, network_fingerprint
 from .report import SIMULATED_NOTE, model_title, write_report
 from .sharing import read_run, write_model_card
+from .significance import seed_interval
 from .simulation import SimulatedReviews, ceiling_probabilities
 
 # %% ../nbs/14_comparison.ipynb #70b20fc6
@@ -1055,21 +1056,32 @@ def collect_runs(
     }
 
 # %% ../nbs/14_comparison.ipynb #ef4d1073
+def mean_over_seeds(
+    values: list[float],  # one figure for each seed
+) -> str:  # of one seed: nothing
+    "The mean of a figure with its 95% interval over the seeds."
+    if len(values) < 2:
+        return ""
+    found = seed_interval(values)
+    return "{:.3f} [{:.3f}, {:.3f}]".format(found["mean"], *found["interval"])
+
+
 def summary_table(
     cells: list[dict],  # cells of one recipe, from collect_runs
 ) -> str:  # a table in markdown
     "One row for each model: accuracy with its interval for each seed, then means over the seeds."
     seeds = list(dict.fromkeys(cell["seed"] for cell in cells))
-    head = ["model", *(f"accuracy, seed {seed}" for seed in seeds), "mean of the seeds", "within one star",
-            "MAE", "kappa", "seconds to train and score"]
+    head = ["model", *(f"accuracy, seed {seed}" for seed in seeds), *["mean of the seeds"] * (len(seeds) > 1),
+            "within one star", "MAE", "kappa", "seconds to train and score"]
     lines = [head, ["---"] * len(head)]
     for name in dict.fromkeys(cell["model"] for cell in cells):
         rows = [cell for cell in cells if cell["model"] == name]
-        figures = ("accuracy", "within_one", "mae", "quadratic_weighted_kappa")
-        means = [f"{np.mean([row[key] for row in rows]):.3f}" for key in figures]
+        mean = [mean_over_seeds([row["accuracy"] for row in rows])] * (len(seeds) > 1)
+        others = [f"{np.mean([row[key] for row in rows]):.3f}" for key in ("within_one", "mae",
+                                                                           "quadratic_weighted_kappa")]
         seconds = "" if rows[0]["fit_seconds"] is None else (
             f"{np.mean([row['fit_seconds'] + row['predict_seconds'] for row in rows]):.1f}")
-        lines.append([model_title(name), *(table_cells(row)["accuracy"] for row in rows), *means, seconds])
+        lines.append([model_title(name), *(table_cells(row)["accuracy"] for row in rows), *mean, *others, seconds])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 # %% ../nbs/14_comparison.ipynb #787e4af6
@@ -1082,9 +1094,9 @@ def difference_line(
     chosen = [pair for pair in pairs if (pair["a"], pair["b"]) == (a, b)]
     each = ", ".join(f"{pair['accuracy_difference']:.3f} [{pair['interval'][0]:.3f}, {pair['interval'][1]:.3f}]"
                      for pair in chosen)
-    mean = float(np.mean([pair["accuracy_difference"] for pair in chosen]))
-    return (f"{model_title(a)} minus {model_title(b)} in accuracy, with 95% intervals from the same test rows: {each}; "
-            f"mean {mean:.3f}.")
+    mean = mean_over_seeds([pair["accuracy_difference"] for pair in chosen])
+    return (f"{model_title(a)} minus {model_title(b)} in accuracy, with 95% intervals from the same test rows: {each}"
+            + (f"; mean {mean}." if mean else "."))
 
 # %% ../nbs/14_comparison.ipynb #2c78da15
 def results_section(
@@ -1101,5 +1113,7 @@ def results_section(
         parts += [f"**Fine-tuned with {recipe}:**", summary_table([cell for cell in cells if cell["recipe"] == recipe])]
         parts += [difference_line([pair for pair in collected["pairs"] if pair["recipe"] == recipe])]
     ceiling = [SIMULATED_NOTE] if any(cell["model"] == "ceiling" for cell in cells) else []
-    parts += ["In brackets: 95% intervals. Kappa is quadratic weighted; MAE is in stars.", *ceiling]
+    means = (" Those of means are over the seeds; different seeds share rows, so they are too short."
+             if len({cell["seed"] for cell in cells}) > 1 else "")
+    parts += [f"In brackets: 95% intervals.{means} Kappa is quadratic weighted; MAE is in stars.", *ceiling]
     return "\n\n".join(parts)
