@@ -18,7 +18,6 @@ import pytest
 import torch
 from conftest import ENTRY, empty_report
 from safetensors.numpy import load_file, save_file
-from scipy.stats import t as student
 from sklearn import metrics
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
@@ -38,6 +37,7 @@ from yelp_tl.comparison import (
     draw_rows,
     explain_with_run,
     format_table,
+    mean_over_seeds,
     open_folder,
     open_predictors,
     predict_with_run,
@@ -63,7 +63,7 @@ from yelp_tl.data import (
     rows_sha256,
     unescape,
 )
-from yelp_tl.evaluation import score
+from yelp_tl.evaluation import score, wilson_interval
 from yelp_tl.explanation import ExplanationSettings
 from yelp_tl.finetuning import TrainingSettings
 from yelp_tl.report import answer_sentence, model_title
@@ -474,7 +474,7 @@ def test_same_seed_same_figures(experiment, finished, tmp_path):
 
 
 @pytest.mark.parametrize(("models", "found"), [
-    ((), "found none"), (("bayes",), "found bayes"), ("bayes", "found bayes"),
+    ((), "found none"), (None, "found None"), (3, "found 3"), (("bayes",), "found bayes"), ("bayes", "found bayes"),
     (("majority", "majority"), "expected each once")])
 def test_models_are_different_known_names(models, found):
     with pytest.raises(InputError, match=f"^models: .*{found}"):
@@ -958,8 +958,37 @@ def test_summary_table_shows_means_over_seeds(two_seeds):
         for column, key in (("within one star", "within_one"), ("MAE", "mae"), ("kappa", "quadratic_weighted_kappa")):
             assert row[head.index(column)] == f"{np.mean([entry[key] for entry in entries]):.3f}"
         reached = [entry["accuracy"] for entry in entries]
-        low, high = student.interval(0.95, 1, np.mean(reached), np.std(reached, ddof=1) / 2**0.5)
-        assert row[head.index("mean of the seeds")] == f"{np.mean(reached):.3f} [{low:.3f}, {high:.3f}]"
+        assert row[head.index("mean of the seeds")] == mean_over_seeds(
+            reached, [entry["accuracy_interval"] for entry in entries])
+
+
+def test_a_mean_ends_where_there_is_nothing_beyond():
+    assert mean_over_seeds([0.3, 0.5], [(0.2, 0.4), (0.4, 0.6)]) == "0.400 [0.000, 1.000]"  # 12.706 * 0.1
+    assert mean_over_seeds([0.3, 0.5], [(0.2, 0.4), (0.4, 0.6)], -1) == "0.400 [-0.875, 1.000]"
+    assert mean_over_seeds([0.4, 0.4], [(0.3, 0.5), (0.2, 0.6)]) == "0.400 [0.250, 0.550]"  # the rows' luck alone
+    assert mean_over_seeds([0.4], [(0.3, 0.5)]) == ""
+
+
+@pytest.mark.parametrize("spread", [0, 0.01, 0.04])
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_interval_of_a_mean_holds_the_truth_often_enough(spread, shared):
+    "Three seeds with 500 test rows each, the same ones or others; the truth is 0.5."
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(1000):
+        luck = rng.normal(0, (0.25 / 500) ** 0.5, 1 if shared else 3)
+        reached = np.clip(0.5 + rng.normal(0, spread, 3) + luck, 0, 1)
+        told = mean_over_seeds(reached.tolist(), [wilson_interval(round(500 * one), 500) for one in reached])
+        low, high = map(float, told.split("[")[1].strip("]").split(", "))
+        held += low <= 0.5 <= high
+    assert held >= 935  # 950 are asked for; 15 fewer by chance are two standard errors
+
+
+def test_a_model_that_one_seed_lacks_leaves_a_gap(two_seeds):
+    cells = collect_runs([folder for _, folder in two_seeds])["cells"]
+    head, _, *rows = [line.split("|") for line in summary_table(cells[1:]).splitlines()]
+    assert {len(row) for row in rows} == {len(head)}
+    last = rows[-1]  # the first model of the first seed is gone, and so it comes last
+    assert last[1].strip() == model_title(cells[0]["model"]) and last[2].strip() == "" and "[" in last[3]
 
 
 def test_results_section_names_rows_seeds_and_machine(experiment, finished, tmp_path):
@@ -970,13 +999,17 @@ def test_results_section_names_rows_seeds_and_machine(experiment, finished, tmp_
                  summary_table(collected["cells"]), f": {pair['accuracy_difference']:.3f} ["):
         assert part in page
     assert "mean" not in page  # of one seed
+    again = {**collected, "cells": collected["cells"] + [cell | {"seed": 43} for cell in collected["cells"]]}
+    assert "A mean has one for other seeds" in results_section(again)
+    assert "Fine-tuned minus" not in results_section({**collected, "pairs": []})
 
 
 def test_a_difference_is_told_with_its_interval_in_order():
     pairs = [{"a": "fine_tuned", "b": "naive_bayes", "accuracy_difference": d, "interval": [d - 0.05, d + 0.07]}
              for d in (0.1, 0.2)]
     assert difference_line([*pairs, {**pairs[0], "a": "majority"}]).endswith(
-        ": 0.100 [0.050, 0.170], 0.200 [0.150, 0.270]; mean 0.150 [-0.485, 0.785].")  # 12.706 * 0.05
+        ": 0.100 [0.050, 0.170], 0.200 [0.150, 0.270]; mean of the seeds 0.150 [-0.488, 0.788].")  # 12.706 * 0.05, 0.06
+    assert difference_line(pairs, a="majority") == ""
 
 
 def test_settings_have_their_own_heading():

@@ -337,13 +337,22 @@ def test_an_earlier_folder_is_back_while_its_successor_is_written(tmp_path):
         assert (tmp_path / "model").is_dir()
 
 
-def test_the_working_folder_can_be_written_by_its_short_name(tmp_path, monkeypatch):
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    with write_whole(Path()) as draft:
+@pytest.mark.parametrize("path", [Path(), Path(".."), Path("..") / ".."])
+def test_the_working_folder_is_never_replaced(path, tmp_path, monkeypatch):
+    (tmp_path / "here" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here" / "below")
+    with pytest.raises(InputError, match="found the working folder or one above it"), write_whole(path) as draft:
         draft.mkdir()
-        (draft / "file").write_text("new")
-    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["here", "here/file"]
+    assert [entry.name for entry in sorted(tmp_path.rglob("*"))] == ["here", "below"]
+
+
+@linux
+def test_a_path_through_a_link_stays_as_it_is(tmp_path):
+    (tmp_path / "target" / "below").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "target" / "below")
+    with write_whole(tmp_path / "link" / ".." / "file") as draft:
+        draft.write_text("new")
+    assert (tmp_path / "target" / "file").read_text() == "new" and not (tmp_path / "file").exists()
 
 
 def test_a_network_never_replaces_other_files(tiny_checkpoint, tokenizer, tmp_path):

@@ -679,11 +679,11 @@ def test_the_table_and_the_plot_appear_whole_or_not_at_all(curve, tmp_path, monk
     write_experiment(curve, tmp_path)
     before = (tmp_path / "plot.svg").read_bytes()
 
-    def full_disk(figure, path, **_):
-        path.write_bytes(b"half")
+    def full_disk(path, content):
+        path.open("wb").write(content[:4])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Figure, "savefig", full_disk)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
     with pytest.raises(SaveError, match="plot.svg can't be written"):
         write_experiment(curve, tmp_path)
     assert (tmp_path / "plot.svg").read_bytes() == before and not list(tmp_path.glob(".part-*"))
@@ -786,10 +786,12 @@ def test_a_run_with_a_model_is_never_written_over(rows, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
-def test_a_folder_of_cells_that_cannot_be_made_is_told_by_its_option(rows, tmp_path, capsys):
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_folder_of_cells_that_cannot_be_made_is_told_by_its_option(reuse, curve, rows, tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
+    (tmp_path / "earlier.json").write_text(json.dumps(curve))
     words = ["ladder", "--data", rows["data"], "--recipes", "majority", "--n-train", "16", "--n-validation", "30",
-             "--n-test", "100", "--out", str(tmp_path / "new")]
+             "--n-test", "100", "--out", str(tmp_path / "new"), *["--reuse", str(tmp_path / "earlier.json")] * reuse]
     assert main([*words, "--cells", str(tmp_path / "file")]) == 2
     assert "Give another --cells." in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "mine" and not (tmp_path / "new" / "results.json").exists()

@@ -126,6 +126,8 @@ def set_names(
 ) -> None:
     "Check and set a field of different names; `InputError` for one that is unknown, or that stands there twice."
     found = getattr(settings, name)
+    if not isinstance(found, Iterable):
+        raise InputError(f"{name}: expected some of {', '.join(known)}, found {found!r}")
     names = (found,) if isinstance(found, str) else tuple(found)
     unknown = [one for one in names if one not in known]
     if unknown or not names:
@@ -590,21 +592,22 @@ def throw_away(
 def lock_folder(
     folder: Path,  # made if it does not exist
     seconds: float = 0,  # wait as long for another one
+    option: str = "--out",  # which option names the folder
 ) -> Iterator[None]:  # the folder is locked while the block runs
     """Keep every other run out of a folder.
 
     Raises `InputError` if another run is at work there, or if the folder can't be written.
     """
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: expected a folder for the run, found a file. Give another --out.")
+        raise InputError(f"{folder}: expected a folder for the run, found a file. Give another {option}.")
     lock = FileLock(folder / "run.lock", timeout=seconds)
-    with usable(folder):
+    with usable(folder, option=option):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire()
         except Timeout as error:
             raise InputError(f"{folder}: another run is at work in this folder. Wait for its end, or give another "
-                             "--out.") from error
+                             f"{option}.") from error
     try:
         yield
     finally:
@@ -1058,12 +1061,20 @@ def collect_runs(
 # %% ../nbs/14_comparison.ipynb #ef4d1073
 def mean_over_seeds(
     values: list[float],  # one figure for each seed
+    intervals: list[tuple[float, float]],  # of the test rows, one for each seed
+    least: float = 0.0,  # no figure lies below
 ) -> str:  # of one seed: nothing
-    "The mean of a figure with its 95% interval over the seeds."
+    """The mean of a figure with an interval for other seeds and other rows, at most from `least` to 1.
+
+    Student's t over the seeds and the mean interval of the rows, added as squares. The luck of the rows counts in full,
+    though seeds share only some of them: so it is too wide rather than too short.
+    """
     if len(values) < 2:
         return ""
     found = seed_interval(values)
-    return "{:.3f} [{:.3f}, {:.3f}]".format(found["mean"], *found["interval"])
+    rows = np.mean([(high - low) / 2 for low, high in intervals])
+    half = math.hypot((found["interval"][1] - found["interval"][0]) / 2, rows)
+    return f"{found['mean']:.3f} [{max(found['mean'] - half, least):.3f}, {min(found['mean'] + half, 1):.3f}]"
 
 
 def summary_table(
@@ -1071,17 +1082,20 @@ def summary_table(
 ) -> str:  # a table in markdown
     "One row for each model: accuracy with its interval for each seed, then means over the seeds."
     seeds = list(dict.fromkeys(cell["seed"] for cell in cells))
-    head = ["model", *(f"accuracy, seed {seed}" for seed in seeds), *["mean of the seeds"] * (len(seeds) > 1),
-            "within one star", "MAE", "kappa", "seconds to train and score"]
+    several = ["mean of the seeds"] if len(seeds) > 1 else []
+    head = ["model", *(f"accuracy, seed {seed}" for seed in seeds), *several, "within one star", "MAE", "kappa",
+            "seconds to train and score"]
     lines = [head, ["---"] * len(head)]
     for name in dict.fromkeys(cell["model"] for cell in cells):
         rows = [cell for cell in cells if cell["model"] == name]
-        mean = [mean_over_seeds([row["accuracy"] for row in rows])] * (len(seeds) > 1)
-        others = [f"{np.mean([row[key] for row in rows]):.3f}" for key in ("within_one", "mae",
-                                                                           "quadratic_weighted_kappa")]
+        each = {row["seed"]: table_cells(row)["accuracy"] for row in rows}
+        means = [mean_over_seeds([row["accuracy"] for row in rows], [row["accuracy_interval"] for row in rows])
+                 for _ in several]
+        means += [f"{np.mean([row[key] for row in rows]):.3f}"
+                  for key in ("within_one", "mae", "quadratic_weighted_kappa")]
         seconds = "" if rows[0]["fit_seconds"] is None else (
             f"{np.mean([row['fit_seconds'] + row['predict_seconds'] for row in rows]):.1f}")
-        lines.append([model_title(name), *(table_cells(row)["accuracy"] for row in rows), *mean, *others, seconds])
+        lines.append([model_title(name), *(each.get(seed, "") for seed in seeds), *means, seconds])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 # %% ../nbs/14_comparison.ipynb #787e4af6
@@ -1094,9 +1108,9 @@ def difference_line(
     chosen = [pair for pair in pairs if (pair["a"], pair["b"]) == (a, b)]
     each = ", ".join(f"{pair['accuracy_difference']:.3f} [{pair['interval'][0]:.3f}, {pair['interval'][1]:.3f}]"
                      for pair in chosen)
-    mean = mean_over_seeds([pair["accuracy_difference"] for pair in chosen])
-    return (f"{model_title(a)} minus {model_title(b)} in accuracy, with 95% intervals from the same test rows: {each}"
-            + (f"; mean {mean}." if mean else "."))
+    mean = mean_over_seeds([pair["accuracy_difference"] for pair in chosen], [pair["interval"] for pair in chosen], -1)
+    told = f"{model_title(a)} minus {model_title(b)} in accuracy, on the same test rows, with 95% intervals: {each}"
+    return told + (f"; mean of the seeds {mean}." if mean else ".") if chosen else ""
 
 # %% ../nbs/14_comparison.ipynb #2c78da15
 def results_section(
@@ -1111,9 +1125,10 @@ def results_section(
              f"threads: {environment['threads']}. {collected['note']}".strip()]
     for recipe in dict.fromkeys(cell["recipe"] for cell in cells):
         parts += [f"**Fine-tuned with {recipe}:**", summary_table([cell for cell in cells if cell["recipe"] == recipe])]
-        parts += [difference_line([pair for pair in collected["pairs"] if pair["recipe"] == recipe])]
+        line = difference_line([pair for pair in collected["pairs"] if pair["recipe"] == recipe])
+        parts += [line] if line else []
     ceiling = [SIMULATED_NOTE] if any(cell["model"] == "ceiling" for cell in cells) else []
-    means = (" Those of means are over the seeds; different seeds share rows, so they are too short."
-             if len({cell["seed"] for cell in cells}) > 1 else "")
+    means = (" A mean has one for other seeds and other rows, too wide rather than too short."
+             if any("mean of the seeds" in part for part in parts) else "")
     parts += [f"In brackets: 95% intervals.{means} Kappa is quadratic weighted; MAE is in stars.", *ceiling]
     return "\n\n".join(parts)

@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -618,7 +619,7 @@ def take_up(
                          f"{getattr(error, 'strerror', None) or 'something else'}.") from error
     if not all(re.fullmatch("[0-9a-f]{16}", key) for key in cells):  # a key becomes the name of a file
         raise InputError(f"{result.name}: expected cells with keys of 16 hex digits, found others.")
-    with lock_folder(folder, seconds=60):  # another process may begin at the same moment
+    with lock_folder(folder, seconds=60, option="--cells"):  # another process may begin at the same moment
         fresh = [key for key in cells if not (folder / f"{key}.json").exists()]
         for key in fresh:
             write_json(folder / f"{key}.json", cells[key])
@@ -948,11 +949,13 @@ def write_experiment(
     write_json(folder / "results.json", results)
     with write_whole(folder / "table.md") as draft:
         draft.write_text(table + "\n", encoding="utf-8")
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure, plot = Figure(figsize=(8, 5), layout="constrained"), BytesIO()
     if curve:
         plot_curve(results, figure.subplots())
     else:
         plot_pareto(ladder_rows(results), figure.subplots())
-    with write_whole(folder / "plot.svg") as draft, rc_context({"svg.hashsalt": "yelp_tl"}):  # same figures, same file
-        figure.savefig(draft, metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "yelp_tl"}):  # the same figures, the same file
+        figure.savefig(plot, format="svg", metadata={"Date": None})
+    with write_whole(folder / "plot.svg") as draft:
+        draft.write_bytes(plot.getvalue())
     return table

@@ -575,10 +575,12 @@ def write_whole(
 ) -> Iterator[Path]:  # name of the draft to write
     """Make a file or a folder appear whole or not at all.
 
-    Raises `SaveError` if it can't be written, and `InputError` if a folder stands where a file shall, or a file where
-    a folder shall; then the draft is removed, and what was there before is untouched.
+    Raises `SaveError` if it can't be written, and `InputError` if a folder stands where a file shall, a file where a
+    folder shall, or for a path without a name; then the draft is removed, and what was there before is untouched.
     """
-    path = Path(os.path.abspath(path))  # "." has no name
+    if path.name in ("", ".."):
+        raise InputError(f"{path}: expected a name for a file or a folder, found the working folder or one above it. "
+                         "Give a name.")
     draft = path.with_name(f".part-{path.name}") / path.name
     with _explained(path.name):
         _take_away(draft, path)  # of a process that was killed

@@ -537,7 +537,7 @@ def run_recipe(
     further reviews.
     """
     both, losses = replace(split, test=concatenate_datasets([split.validation, split.test])), []
-    if checkpoint is not None:
+    if recipe.kind in (*FINE_TUNED, "frozen_features"):
         gc.collect()  # networks of earlier runs would count in the memory
     with memory_watched() as peak:
         started = time.process_time()
